@@ -1,0 +1,172 @@
+//! What host and runner say to each other over two `SOCK_SEQPACKET` sockets, one message a packet.
+//!
+//! The *control* socket ends at init, which never loads a plugin and is believed. The *zygote*
+//! socket ends at the zygote, which is not believed once it has loaded one: what it says can only
+//! harm calls of its own function. Payloads do not travel here but in [`crate::slot`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::Limits;
+
+/// Largest packet in bytes; a longer one is refused unread.
+pub const MAX_PACKET_BYTES: usize = 16 * 1024;
+/// Most slots of one runner.
+pub const MAX_SLOTS: u32 = 1024;
+/// Most file descriptors beside one packet.
+pub const MAX_PACKET_FDS: usize = 16;
+/// Longest reason in a report of the zygote, in bytes.
+pub const MAX_REASON_BYTES: usize = 4096;
+
+/// The user and group that the plugin has inside every sandbox.
+pub const PLUGIN_ID: u32 = 1000;
+/// The user and group that init has inside a sandbox made by root.
+pub const INIT_ID: u32 = 999;
+
+/// Which host ids the sandbox runs under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HostIds {
+    /// Made by root: two ids that belong to nobody else.
+    Own {
+        /// User and group of init.
+        init: u32,
+        /// User and group of zygote and children.
+        plugin: u32,
+    },
+    /// Made by an ordinary user: all run as that user.
+    User {
+        /// The user.
+        uid: u32,
+        /// The group.
+        gid: u32,
+    },
+}
+
+/// First packet on the control socket. Beside it: the zygote's end of the zygote socket, then for
+/// each cgroup of the runner its `cgroup.procs`, open for writing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setup {
+    /// Absolute path of the library in the host's file system.
+    pub library: String,
+    /// Shared libraries to load before the root is changed, by soname.
+    pub preload: Vec<String>,
+    /// Whether children serve one call after the other.
+    pub reuse: bool,
+    /// Slots that may be attached, 1 to [`MAX_SLOTS`].
+    pub slots: u32,
+    /// What one call may use.
+    pub limits: Limits,
+    /// Whether memory is held by a cgroup; if not, by `RLIMIT_DATA`.
+    pub memory_cgroup: bool,
+    /// Whether threads are held by a cgroup; if not, by `RLIMIT_NPROC`.
+    pub pids_cgroup: bool,
+    /// Whom to run as.
+    pub ids: HostIds,
+}
+
+/// From init to the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InitReport {
+    /// The sandbox stands and the zygote was started. Beside it, from the launcher, the pidfd of init.
+    Started,
+    /// A step failed; the runner is about to exit.
+    SetupFailed {
+        /// Which step.
+        step: String,
+        /// The system's error number.
+        errno: i32,
+    },
+    /// A child ended and was reaped.
+    ChildEnded {
+        /// Its slot, or `u32::MAX` when the zygote never told.
+        slot: u32,
+        /// The number that the host gave with [`ZygoteCommand::Fork`].
+        generation: u32,
+        /// How.
+        end: ProcessEnd,
+    },
+    /// The zygote ended; no more children will come.
+    ZygoteEnded {
+        /// How.
+        end: ProcessEnd,
+    },
+}
+
+/// How a process ended, from `wait4`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessEnd {
+    /// Exit code, or signal.
+    pub status: ExitStatus,
+    /// CPU time in user mode in microseconds.
+    pub user_us: u64,
+    /// CPU time in kernel mode in microseconds.
+    pub system_us: u64,
+    /// Largest resident set in KiB.
+    pub max_rss_kib: u64,
+}
+
+/// Exit code or signal number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExitStatus {
+    /// It exited with this code.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+}
+
+/// From the host to init.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum InitCommand {
+    /// Kill the child of a slot, if it is still the one of that generation.
+    Kill {
+        /// The slot.
+        slot: u32,
+        /// The number given with [`ZygoteCommand::Fork`].
+        generation: u32,
+    },
+}
+
+/// From the host to the zygote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ZygoteCommand {
+    /// Take these file descriptors for a slot: its memory, the write ends of its stdout and stderr,
+    /// with `reuse` an eventfd, then for each of its cgroups `cgroup.procs` open for writing.
+    Attach {
+        /// The slot.
+        slot: u32,
+    },
+    /// Fork a child that waits on a slot.
+    Fork {
+        /// The slot.
+        slot: u32,
+        /// A number by which the host tells the children of one slot apart.
+        generation: u32,
+    },
+}
+
+/// From the zygote to the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ZygoteReport {
+    /// The plugin is loaded.
+    Loaded,
+    /// The plugin cannot be loaded.
+    LoadFailed {
+        /// Why; at most [`MAX_REASON_BYTES`].
+        reason: String,
+    },
+    /// A step of the sandbox failed before the plugin was loaded.
+    SetupFailed {
+        /// Which step.
+        step: String,
+        /// The system's error number.
+        errno: i32,
+    },
+    /// A child could not be forked.
+    ForkFailed {
+        /// The slot.
+        slot: u32,
+        /// The number given with the command.
+        generation: u32,
+        /// The system's error number.
+        errno: i32,
+    },
+}
