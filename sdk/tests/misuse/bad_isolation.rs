@@ -1,0 +1,6 @@
+extern crate bulkhead_sdk as bulkhead;
+
+#[bulkhead::function(isolation = "none")]
+fn f() {}
+
+fn main() {}

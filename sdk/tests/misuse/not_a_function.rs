@@ -1,0 +1,6 @@
+extern crate bulkhead_sdk as bulkhead;
+
+#[bulkhead::function]
+struct S;
+
+fn main() {}

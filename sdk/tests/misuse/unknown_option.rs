@@ -1,0 +1,6 @@
+extern crate bulkhead_sdk as bulkhead;
+
+#[bulkhead::function(timeut = "5s")]
+fn f() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+extern crate bulkhead_sdk as bulkhead;
+
+#[bulkhead::function]
+unsafe extern "C" fn f(_a: u8, ...) {}
+
+fn main() {}
