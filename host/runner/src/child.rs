@@ -1,0 +1,236 @@
+//! A child: prepares itself ahead of need, waits on its slot, runs one call (or, with `reuse`, one
+//! after the other) on a thread made after the fork, publishes, and is gone without destructors.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::Ordering;
+
+use bulkhead_abi::{Host, HostRef, PluginRef, RSlice, RSliceMut, RStr, Request, Seed};
+use bulkhead_protocol::runner_message::Setup;
+use bulkhead_protocol::slot::{Layout, SETUP_FAILED_EXIT, request, response, state};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag};
+
+use crate::init::exit;
+use crate::sandbox::{landlock, limits, root, seccomp};
+use crate::slot_memory::{SlotMemory, futex_wait};
+use crate::zygote::SlotFiles;
+
+mod callbacks;
+mod folder;
+
+/// The steps of a child's set-up, numbered for [`response::SETUP_FAILED`]. The numbers are known to
+/// the host: `executor::verdict` names them. Number 1 is a slot that cannot be mapped.
+#[derive(Clone, Copy)]
+#[repr(u64)]
+enum SetupStep {
+    JoinCgroup = 2,
+    Descriptors = 3,
+    CleanFolder = 4,
+    Seed = 5,
+    Fence = 6,
+    Limits = 7,
+    Filter = 8,
+    Thread = 9,
+}
+
+/// Descriptors of a child beyond the standard three.
+const PUBLISHED_FD: i32 = 3;
+
+/// Runs a child.
+pub(crate) fn run(setup: &Setup, slot: u32, files: &SlotFiles, plugin: PluginRef) -> ! {
+    // Without its slot a child can tell nobody anything.
+    let Ok(memory) = SlotMemory::map(&files.memory, Layout::new(setup.limits.result_bytes)) else {
+        exit(SETUP_FAILED_EXIT);
+    };
+    if let Err((step, errno)) = prepare(setup, slot, files, plugin) {
+        fail(memory, step, errno);
+    }
+    let reuse = setup.reuse;
+    let spawned = std::thread::Builder::new()
+        .name("function".to_owned())
+        .stack_size(limits::STACK_BYTES as usize)
+        .spawn(move || serve(memory, plugin, reuse));
+    match spawned {
+        Ok(thread) => {
+            let _ = thread.join();
+            // Only reached when the runner itself panicked on that thread.
+            exit(1)
+        }
+        Err(error) => fail(memory, SetupStep::Thread, Errno::from_raw(error.raw_os_error().unwrap_or(0))),
+    }
+}
+
+fn fail(memory: SlotMemory, step: SetupStep, errno: Errno) -> ! {
+    let header = memory.header();
+    header.response_detail.store(errno as u32, Ordering::Relaxed);
+    publish(memory, response::SETUP_FAILED, step as u64);
+    exit(SETUP_FAILED_EXIT)
+}
+
+fn prepare(setup: &Setup, slot: u32, files: &SlotFiles, plugin: PluginRef) -> Result<(), (SetupStep, Errno)> {
+    let at = |step| move |errno| (step, errno);
+    let folder = root::slot_folder(slot);
+    // Before it joins its group: the files of an earlier call may have used up the group's memory.
+    folder::clean(&folder).map_err(at(SetupStep::CleanFolder))?;
+    for procs in &files.cgroups {
+        // "0" stands for the writer itself.
+        nix::unistd::write(procs, b"0").map_err(at(SetupStep::JoinCgroup))?;
+    }
+    nix::unistd::chdir(folder.as_str()).map_err(at(SetupStep::CleanFolder))?;
+    set_environment(&folder);
+    let seed = seed().map_err(at(SetupStep::Seed))?;
+    if let Some(after_fork) = plugin.after_fork() {
+        after_fork(seed);
+    }
+    if let Some(fence) = &files.fence {
+        landlock::restrict(fence).map_err(at(SetupStep::Fence))?;
+    }
+    keep_only_own_descriptors(files).map_err(at(SetupStep::Descriptors))?;
+    limits::apply_to_child(setup).map_err(at(SetupStep::Limits))?;
+    seccomp::restrict_child().map_err(at(SetupStep::Filter))
+}
+
+/// stdin stays `/dev/null`; the slot's pipes become stdout and stderr; all else is closed.
+fn keep_only_own_descriptors(files: &SlotFiles) -> nix::Result<()> {
+    for pipe in [&files.stdout, &files.stderr] {
+        // The flags belong to the pipe's open end, which an earlier call of the slot had as well.
+        nix::fcntl::fcntl(pipe, FcntlArg::F_SETFL(OFlag::empty()))?;
+    }
+    nix::unistd::dup2_stdout(&files.stdout)?;
+    nix::unistd::dup2_stderr(&files.stderr)?;
+    let mut next = PUBLISHED_FD;
+    if let Some(published) = &files.published {
+        duplicate(published, PUBLISHED_FD)?;
+        next += 1;
+    }
+    close_from(next)
+}
+
+#[expect(unsafe_code, reason = "dup2 and close_range name descriptors by number")]
+fn duplicate(from: &OwnedFd, to: i32) -> nix::Result<()> {
+    if from.as_raw_fd() == to {
+        return Ok(());
+    }
+    // SAFETY: whatever owned `to` in the zygote is never used in the child.
+    Errno::result(unsafe { libc::dup2(from.as_raw_fd(), to) }).map(drop)
+}
+
+#[expect(unsafe_code, reason = "close_range closes descriptors by number")]
+fn close_from(first: i32) -> nix::Result<()> {
+    // SAFETY: whatever owns these descriptors is never used again in the child, which ends without
+    // running a destructor.
+    Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) }).map(drop)
+}
+
+/// The environment of a function: nothing of the host's.
+#[expect(unsafe_code, reason = "setting variables is unsafe where there are threads")]
+fn set_environment(folder: &str) {
+    for (name, value) in [("TMPDIR", folder), ("HOME", folder), ("LANG", "C.UTF-8")] {
+        // SAFETY: the child has one thread as yet.
+        unsafe { std::env::set_var(name, value) };
+    }
+}
+
+#[expect(unsafe_code, reason = "getrandom fills memory through a pointer")]
+fn seed() -> nix::Result<Seed> {
+    let mut seed = Seed { bytes: [0; 32] };
+    // SAFETY: the buffer is live and of the length given. Up to 256 bytes come whole, getrandom(2).
+    Errno::result(unsafe { libc::getrandom(seed.bytes.as_mut_ptr().cast(), seed.bytes.len(), 0) })?;
+    Ok(seed)
+}
+
+/// Runs what the slot asks for: once, or with `reuse` until the host kills the child.
+fn serve(memory: SlotMemory, plugin: PluginRef, reuse: bool) -> ! {
+    let callbacks = callbacks::make(memory);
+    loop {
+        take_request(memory);
+        let (kind, bytes) = answer(memory, plugin, callbacks);
+        flush_c_streams();
+        if !reuse {
+            publish(memory, kind, bytes);
+            exit(0);
+        }
+        note_usage(memory);
+        publish(memory, kind, bytes);
+        wake_host();
+    }
+}
+
+fn take_request(memory: SlotMemory) {
+    let word = &memory.header().state;
+    loop {
+        match word.load(Ordering::Acquire) {
+            state::REQUESTED => break,
+            other => futex_wait(word, other),
+        }
+    }
+    word.store(state::TAKEN, Ordering::Relaxed);
+}
+
+fn answer(memory: SlotMemory, plugin: PluginRef, host: HostRef) -> (u32, u64) {
+    let header = memory.header();
+    if header.request_kind.load(Ordering::Relaxed) == request::DESCRIBE {
+        let description = plugin.describe()();
+        let output = memory.output();
+        // A description larger than the output is larger than the host's own bound on it.
+        let length = description.len().min(output.len());
+        output[..length].copy_from_slice(&description[..length]);
+        return (response::SUCCEEDED, description.len() as u64);
+    }
+    let (input, config) = memory.input();
+    let words = header.task.each_ref().map(|word| word.load(Ordering::Relaxed).to_le_bytes());
+    let mut task_id = [0; 16];
+    task_id[..8].copy_from_slice(&words[0]);
+    task_id[8..].copy_from_slice(&words[1]);
+    let call = Request {
+        encoding: header.encoding.load(Ordering::Relaxed) as u8,
+        attempt: header.attempt.load(Ordering::Relaxed),
+        deadline_ns: header.deadline_ns.load(Ordering::Relaxed),
+        task_id,
+        input: RSlice::from_slice(input),
+        config: RSlice::from_slice(config),
+        output: RSliceMut::from_mut_slice(memory.output()),
+        host,
+    };
+    let answer = plugin.call()(header.function.load(Ordering::Relaxed), call);
+    (u32::from(answer.kind), answer.length)
+}
+
+fn publish(memory: SlotMemory, kind: u32, bytes: u64) {
+    let header = memory.header();
+    header.response_kind.store(kind, Ordering::Relaxed);
+    header.response_bytes.store(bytes, Ordering::Relaxed);
+    header.state.store(state::PUBLISHED, Ordering::Release);
+}
+
+/// What a warm process has used so far; the host takes the difference. A process that ends with
+/// its call is measured from outside instead.
+fn note_usage(memory: SlotMemory) {
+    use nix::sys::resource::{UsageWho, getrusage};
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return };
+    let header = memory.header();
+    let microseconds =
+        |time: nix::sys::time::TimeVal| time.tv_sec().unsigned_abs() * 1_000_000 + time.tv_usec().unsigned_abs();
+    header.user_us.store(microseconds(usage.user_time()), Ordering::Relaxed);
+    header.system_us.store(microseconds(usage.system_time()), Ordering::Relaxed);
+    header.max_rss_kib.store(usage.max_rss().unsigned_abs(), Ordering::Relaxed);
+}
+
+#[expect(unsafe_code, reason = "the descriptor is known by number only")]
+fn wake_host() {
+    let one = 1u64;
+    // SAFETY: the eight bytes that an eventfd takes live through the call. A failure means that the
+    // function closed the descriptor; the host's own clock ends such a call.
+    unsafe { libc::write(PUBLISHED_FD, (&raw const one).cast(), size_of::<u64>()) };
+}
+
+/// What C code printed may still be in a buffer; the SDK does the same for Rust's.
+#[expect(unsafe_code, reason = "fflush is a foreign function")]
+fn flush_c_streams() {
+    // SAFETY: a null stream stands for all of them.
+    unsafe { libc::fflush(std::ptr::null_mut()) };
+}
+
+fn str_of<'a>(text: &'a RStr<'_>) -> &'a str {
+    text.as_str()
+}

@@ -1,0 +1,70 @@
+//! A page that zygote and init share, in which the kernel itself notes the pid of each child before
+//! the child runs (`CLONE_PARENT_SETTID`), so that init can tell whose end it has just reaped
+//! without a message. A zygote that lies here harms only the calls of its own function.
+
+#![expect(unsafe_code, reason = "shared memory is reached through a raw pointer")]
+
+use std::num::NonZero;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous};
+
+/// One slot's line.
+#[repr(C)]
+#[derive(Default)]
+struct Entry {
+    /// The child's pid in the sandbox's own pid namespace; 0: none.
+    pid: AtomicI32,
+    /// The number that the host gave to this child.
+    generation: AtomicU32,
+}
+
+/// The table; lives as long as the process.
+#[derive(Clone, Copy)]
+pub(crate) struct ForkTable {
+    entries: &'static [Entry],
+}
+
+impl ForkTable {
+    /// Maps a table that children of this process will share.
+    pub(crate) fn map(slots: u32) -> nix::Result<Self> {
+        let bytes = NonZero::new(slots as usize * size_of::<Entry>()).ok_or(nix::errno::Errno::EINVAL)?;
+        // SAFETY: a new anonymous mapping overlaps nothing.
+        let address =
+            unsafe { mmap_anonymous(None, bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED) }?;
+        // SAFETY: the mapping is zeroed, page-aligned, large enough for `slots` entries, never
+        // unmapped, and only ever reached through the entries' atomics.
+        let entries = unsafe { std::slice::from_raw_parts(address.cast::<Entry>().as_ptr(), slots as usize) };
+        Ok(Self { entries })
+    }
+
+    /// Keeps the table out of this process's children.
+    pub(crate) fn hide_from_children(self) -> nix::Result<()> {
+        let address = NonNull::from(self.entries).cast();
+        // SAFETY: DONTFORK changes nothing for this process, and children never touch the table.
+        unsafe { madvise(address, std::mem::size_of_val(self.entries), MmapAdvise::MADV_DONTFORK) }
+    }
+
+    /// Notes which child is about to be forked, and gives the place for its pid.
+    pub(crate) fn announce(self, slot: u32, generation: u32) -> Option<*mut i32> {
+        let entry = self.entries.get(slot as usize)?;
+        entry.generation.store(generation, Ordering::Release);
+        Some(entry.pid.as_ptr())
+    }
+
+    /// The pid of a slot's child, if that is the one of this generation.
+    pub(crate) fn pid(self, slot: u32, generation: u32) -> Option<i32> {
+        let entry = self.entries.get(slot as usize)?;
+        let pid = entry.pid.load(Ordering::Acquire);
+        (pid > 0 && entry.generation.load(Ordering::Acquire) == generation).then_some(pid)
+    }
+
+    /// Takes the child with this pid out of the table: its slot and generation.
+    pub(crate) fn remove(self, pid: i32) -> Option<(u32, u32)> {
+        let slot = self.entries.iter().position(|entry| entry.pid.load(Ordering::Acquire) == pid)?;
+        let entry = &self.entries[slot];
+        entry.pid.store(0, Ordering::Release);
+        Some((u32::try_from(slot).ok()?, entry.generation.load(Ordering::Acquire)))
+    }
+}

@@ -1,0 +1,174 @@
+//! Init, PID 1 of the sandbox: builds it, starts the zygote, then reaps and kills. Our code only:
+//! it never loads a plugin, so the host believes what it says. When it exits, for whatever reason,
+//! the kernel kills everything in its pid namespace.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use bulkhead_protocol::packet;
+use bulkhead_protocol::runner_message::{
+    ExitStatus, HostIds, INIT_ID, InitCommand, InitReport, PLUGIN_ID, ProcessEnd, Setup,
+};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::{ForkResult, Pid, fork};
+
+use crate::fork_table::ForkTable;
+use crate::sandbox::privileges::{self, Keep};
+use crate::sandbox::root;
+use crate::step::{Step, StepError};
+use crate::zygote;
+
+/// Exit code of a zygote whose own set-up failed and was reported.
+pub(crate) const REPORTED: i32 = 250;
+
+/// Runs init.
+pub(crate) fn run(control: &OwnedFd, setup: &Setup, mut fds: Vec<OwnedFd>) -> ! {
+    if fds.is_empty() {
+        exit(1);
+    }
+    let cgroups = fds.split_off(1);
+    let Some(zygote_socket) = fds.pop() else { exit(1) };
+    match start(control, setup, zygote_socket, cgroups) {
+        Ok((zygote, table, signals)) => serve(control, zygote, table, &signals),
+        Err(StepError { step, errno }) => {
+            let _ = packet::send(control, &InitReport::SetupFailed { step: step.to_owned(), errno: errno as i32 }, &[]);
+            exit(1)
+        }
+    }
+}
+
+fn start(
+    control: &OwnedFd,
+    setup: &Setup,
+    zygote_socket: OwnedFd,
+    cgroups: Vec<OwnedFd>,
+) -> Result<(Pid, ForkTable, SignalFd), StepError> {
+    // Children's ends arrive as readable events, so that one poll waits for them and for the host.
+    let mut child_ended = SigSet::empty();
+    child_ended.add(Signal::SIGCHLD);
+    child_ended.thread_block().step("block SIGCHLD")?;
+    let signals =
+        SignalFd::with_flags(&child_ended, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).step("make a signalfd")?;
+    join_cgroups(&cgroups)?;
+    drop(cgroups);
+    privileges::become_unreachable_by_ptrace()?;
+    zygote::preload(&setup.preload)?;
+    nix::unistd::sethostname("bulkhead").step("set the host name")?;
+    let id = match setup.ids {
+        HostIds::Own { .. } => INIT_ID,
+        HostIds::User { .. } => PLUGIN_ID,
+    };
+    root::build(setup, || privileges::become_user(id, setup.ids))?;
+    let table = ForkTable::map(setup.slots).step("map the fork table")?;
+    let zygote = fork_zygote(control, setup, zygote_socket, table)?;
+    privileges::drop_capabilities(Keep::Kill)?;
+    privileges::become_unreachable_by_ptrace()?;
+    Ok((zygote, table, signals))
+}
+
+fn join_cgroups(cgroups: &[OwnedFd]) -> Result<(), StepError> {
+    for procs in cgroups {
+        // "0" stands for the writer itself.
+        nix::unistd::write(procs, b"0").step("join the runner's cgroup")?;
+    }
+    Ok(())
+}
+
+#[expect(unsafe_code, reason = "fork is unsafe where there are threads")]
+fn fork_zygote(control: &OwnedFd, setup: &Setup, socket: OwnedFd, table: ForkTable) -> Result<Pid, StepError> {
+    // SAFETY: init has one thread.
+    match unsafe { fork() }.step("fork the zygote")? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            let control = control.as_raw_fd();
+            // The zygote must not be able to speak as init.
+            let _ = nix::unistd::close(control);
+            zygote::run(setup, &socket, table)
+        }
+    }
+}
+
+/// Reaps and kills until the host closes its socket.
+fn serve(control: &OwnedFd, zygote: Pid, table: ForkTable, signals: &SignalFd) -> ! {
+    loop {
+        let mut events = [signals.as_fd(), control.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        match poll(&mut events, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(_) => exit(1),
+        }
+        let [signalled, commanded] = events.map(|event| event.any().unwrap_or(true));
+        if signalled {
+            let _ = signals.read_signal();
+            reap(control, zygote, table);
+        }
+        if commanded {
+            match packet::receive::<InitCommand>(control) {
+                Ok(Some((InitCommand::Kill { slot, generation }, _))) => kill_child(table, slot, generation),
+                // The host is gone, or not itself: take everything down.
+                Ok(None) | Err(_) => exit(0),
+            }
+        }
+    }
+}
+
+fn kill_child(table: ForkTable, slot: u32, generation: u32) {
+    let Some(pid) = table.pid(slot, generation) else { return };
+    // The zygote could have written any number there, but whatever it names is in this pid
+    // namespace. Never init itself: a process cannot be its own child.
+    if pid > 1 {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+}
+
+fn reap(control: &OwnedFd, zygote: Pid, table: ForkTable) {
+    while let Some((pid, end)) = wait_any() {
+        let report = if pid == zygote.as_raw() {
+            InitReport::ZygoteEnded { end }
+        } else if let Some((slot, generation)) = table.remove(pid) {
+            InitReport::ChildEnded { slot, generation, end }
+        } else {
+            // An orphan of a child that may make processes; the host knows nothing of it.
+            continue;
+        };
+        if packet::send(control, &report, &[]).is_err() {
+            exit(0);
+        }
+    }
+}
+
+/// Reaps one ended child, if there is one, with what it used. nix has no wrapper of wait4.
+#[expect(unsafe_code, reason = "wait4 fills structures through pointers")]
+fn wait_any() -> Option<(i32, ProcessEnd)> {
+    let mut status = 0;
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: both pointers are to live, writable memory of the right types.
+    // __WALL: the zygote's clones count too, whatever signal they announce their end with.
+    let pid = unsafe { libc::wait4(-1, &raw mut status, libc::WNOHANG | libc::__WALL, usage.as_mut_ptr()) };
+    if pid <= 0 {
+        return None;
+    }
+    // SAFETY: zeroed at first, and filled by wait4 since.
+    let usage = unsafe { usage.assume_init() };
+    let microseconds = |time: libc::timeval| time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_usec.unsigned_abs();
+    let status = if libc::WIFSIGNALED(status) {
+        ExitStatus::Signal(libc::WTERMSIG(status))
+    } else {
+        ExitStatus::Code(libc::WEXITSTATUS(status))
+    };
+    let end = ProcessEnd {
+        status,
+        user_us: microseconds(usage.ru_utime),
+        system_us: microseconds(usage.ru_stime),
+        max_rss_kib: usage.ru_maxrss.unsigned_abs(),
+    };
+    Some((pid, end))
+}
+
+/// Ends this process at once: no destructor, no atexit handler.
+#[expect(unsafe_code, reason = "_exit is a foreign function")]
+pub(crate) fn exit(code: i32) -> ! {
+    // SAFETY: _exit takes any code and does not return.
+    unsafe { libc::_exit(code) }
+}

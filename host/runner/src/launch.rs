@@ -1,0 +1,98 @@
+//! The launcher: the process that the host executed. Clones init into new namespaces with the host
+//! as its parent, gives it its ids, and exits; so init's only relative outside is the host.
+
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::process::ExitCode;
+
+use bulkhead_protocol::packet;
+use bulkhead_protocol::runner_message::{HostIds, INIT_ID, InitReport, PLUGIN_ID, Setup};
+use nix::errno::Errno;
+use nix::unistd::{Pid, pipe, read, write};
+
+use crate::init;
+use crate::step::{Step, StepError};
+
+/// Every namespace that Linux has, but for time.
+const NAMESPACES: i32 = libc::CLONE_NEWUSER
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWCGROUP;
+
+/// Runs the launcher; in the clone, runs init and never returns.
+pub(crate) fn run() -> ExitCode {
+    let control = take_stdin();
+    let Ok(Some((setup, fds))) = packet::receive::<Setup>(&control) else {
+        return ExitCode::FAILURE;
+    };
+    match launch(&control, &setup, fds) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(StepError { step, errno }) => {
+            // If the host is gone as well, there is nobody left to tell.
+            let _ =
+                packet::send(&control, &InitReport::SetupFailed { step: step.to_owned(), errno: errno as i32 }, &[]);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn launch(control: &OwnedFd, setup: &Setup, fds: Vec<OwnedFd>) -> Result<(), StepError> {
+    let (go_read, go_write) = pipe().step("make a pipe")?;
+    let mut pidfd: i32 = -1;
+    // CLONE_PARENT makes init a child of the host, which reaps it through the pidfd.
+    let flags = NAMESPACES | libc::CLONE_PARENT | libc::CLONE_PIDFD | libc::SIGCHLD;
+    let pid = clone(flags, &raw mut pidfd).step("clone into new namespaces")?;
+    if pid == 0 {
+        drop(go_write);
+        // One byte: the ids are set. End of file: the launcher failed and has told why.
+        if read(&go_read, &mut [0]) != Ok(1) {
+            init::exit(1);
+        }
+        drop(go_read);
+        init::run(control, setup, fds)
+    }
+    let pidfd = adopt(pidfd);
+    write_id_maps(Pid::from_raw(pid), setup.ids)?;
+    packet::send(control, &InitReport::Started, &[pidfd.as_raw_fd()]).step("report to the host")?;
+    write(&go_write, &[0]).step("wake init").map(drop)
+}
+
+/// Writes the user and group maps of a new user namespace, as user_namespaces(7) has it.
+fn write_id_maps(pid: Pid, ids: HostIds) -> Result<(), StepError> {
+    let proc = |name: &str| format!("/proc/{pid}/{name}");
+    let (users, groups) = match ids {
+        HostIds::Own { init, plugin } => {
+            let map = format!("{INIT_ID} {init} 1\n{PLUGIN_ID} {plugin} 1\n");
+            (map.clone(), map)
+        }
+        HostIds::User { uid, gid } => {
+            // Without privileges a group map may be written only once setgroups is given up.
+            std::fs::write(proc("setgroups"), "deny").step("deny setgroups")?;
+            (format!("{PLUGIN_ID} {uid} 1\n"), format!("{PLUGIN_ID} {gid} 1\n"))
+        }
+    };
+    std::fs::write(proc("uid_map"), users).step("write the user map")?;
+    std::fs::write(proc("gid_map"), groups).step("write the group map")
+}
+
+#[expect(unsafe_code, reason = "standard input is a bare number")]
+fn take_stdin() -> OwnedFd {
+    // SAFETY: the host gave us its socket as descriptor 0, and nothing here uses std's stdin.
+    unsafe { OwnedFd::from_raw_fd(0) }
+}
+
+#[expect(unsafe_code, reason = "the kernel gives the pidfd as a bare number")]
+fn adopt(pidfd: i32) -> OwnedFd {
+    // SAFETY: clone stored a new descriptor there, as CLONE_PIDFD asks.
+    unsafe { OwnedFd::from_raw_fd(pidfd) }
+}
+
+/// clone(2) without a new stack, as fork does it: returns twice.
+#[expect(unsafe_code, reason = "no safe wrapper has these flags")]
+fn clone(flags: i32, pidfd: *mut i32) -> nix::Result<i32> {
+    // SAFETY: this process has one thread, so its copy is whole; without CLONE_VM nothing is shared.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, flags as libc::c_ulong, 0, pidfd, 0, 0) };
+    Errno::result(pid).map(|pid| pid as i32)
+}

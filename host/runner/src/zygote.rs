@@ -1,0 +1,153 @@
+//! The zygote: gives up everything, loads the plugin once, stays single-threaded and small, and
+//! forks children. Not believed by anybody once the plugin is loaded.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+use bulkhead_protocol::packet;
+use bulkhead_protocol::runner_message::{MAX_REASON_BYTES, PLUGIN_ID, Setup, ZygoteCommand, ZygoteReport};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::signal::SigSet;
+use nix::sys::stat::Mode;
+
+use crate::child;
+use crate::fork_table::ForkTable;
+use crate::init::{REPORTED, exit};
+use crate::sandbox::{landlock, limits, privileges, root, seccomp};
+use crate::step::{Step, StepError};
+
+/// What the zygote keeps for the children of one slot.
+pub(crate) struct SlotFiles {
+    /// The memory shared with the host.
+    pub(crate) memory: OwnedFd,
+    /// Write end of the slot's stdout pipe.
+    pub(crate) stdout: OwnedFd,
+    /// Write end of the slot's stderr pipe.
+    pub(crate) stderr: OwnedFd,
+    /// Wakes the host when a warm child has published; only with `reuse`.
+    pub(crate) published: Option<OwnedFd>,
+    /// `cgroup.procs` of the slot's cgroups.
+    pub(crate) cgroups: Vec<OwnedFd>,
+    /// The fence around the slot's folder, where the kernel has Landlock.
+    pub(crate) fence: Option<OwnedFd>,
+}
+
+/// Runs the zygote.
+pub(crate) fn run(setup: &Setup, socket: &OwnedFd, table: ForkTable) -> ! {
+    if let Err(StepError { step, errno }) = confine(setup, socket, table) {
+        let _ = packet::send(socket, &ZygoteReport::SetupFailed { step: step.to_owned(), errno: errno as i32 }, &[]);
+        exit(REPORTED);
+    }
+    let plugin = match bulkhead_abi::load(Path::new(root::PLUGIN)) {
+        Ok(plugin) => plugin,
+        Err(error) => {
+            let reason = error.to_string();
+            let end = reason.floor_char_boundary(MAX_REASON_BYTES);
+            let _ = packet::send(socket, &ZygoteReport::LoadFailed { reason: reason[..end].to_owned() }, &[]);
+            exit(REPORTED);
+        }
+    };
+    if packet::send(socket, &ZygoteReport::Loaded, &[]).is_err() {
+        exit(0);
+    }
+    serve(setup, socket, table, plugin)
+}
+
+/// Loads system libraries that the plugin names, while their files can still be seen; the plugin
+/// then finds them by name among what is loaded.
+#[expect(unsafe_code, reason = "dlopen runs constructors")]
+pub(crate) fn preload(names: &[String]) -> Result<(), StepError> {
+    for name in names {
+        // SAFETY: the host names only libraries of glibc and gcc, from the system's own folders.
+        let library = unsafe { libloading::os::unix::Library::open(Some(name), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
+        let library = library.map_err(|_| Errno::ENOENT).step("load a system library")?;
+        // Stays for as long as the process: the plugin points into it.
+        std::mem::forget(library);
+    }
+    Ok(())
+}
+
+/// Everything that must hold before the plugin's first instruction.
+fn confine(setup: &Setup, socket: &OwnedFd, table: ForkTable) -> Result<(), StepError> {
+    SigSet::empty().thread_set_mask().step("unblock signals")?;
+    table.hide_from_children().step("hide the fork table")?;
+    silence_standard_streams()?;
+    close_all_but(socket.as_raw_fd())?;
+    limits::apply(setup)?;
+    privileges::become_user(PLUGIN_ID, setup.ids)?;
+    privileges::drop_capabilities(privileges::Keep::Nothing)?;
+    // Also no core files: a handler that the host pipes them to is not stopped by RLIMIT_CORE, core(5).
+    privileges::become_unreachable_by_ptrace()?;
+    seccomp::restrict_package(setup.memory_cgroup).step("put up the system call filter")
+}
+
+/// Load-time code may print; nobody listens.
+fn silence_standard_streams() -> Result<(), StepError> {
+    let null = nix::fcntl::open("/dev/null", OFlag::O_RDWR, Mode::empty()).step("open /dev/null")?;
+    nix::unistd::dup2_stdin(&null).step("silence stdin")?;
+    nix::unistd::dup2_stdout(&null).step("silence stdout")?;
+    nix::unistd::dup2_stderr(&null).step("silence stderr")?;
+    if null.as_raw_fd() <= libc::STDERR_FILENO {
+        // It got one of the three numbers itself. Were it closed, the first file of a slot would get
+        // the number, and every child would keep that file as its stdin.
+        std::mem::forget(null);
+    }
+    Ok(())
+}
+
+#[expect(unsafe_code, reason = "close_range closes descriptors by number")]
+fn close_all_but(kept: i32) -> Result<(), StepError> {
+    let kept = kept.unsigned_abs();
+    for (first, last) in [(3, kept - 1), (kept + 1, u32::MAX)] {
+        if first <= last {
+            // SAFETY: whatever owns these descriptors in this process is never used again.
+            let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+            Errno::result(result).step("close file descriptors")?;
+        }
+    }
+    Ok(())
+}
+
+fn serve(setup: &Setup, socket: &OwnedFd, table: ForkTable, plugin: bulkhead_abi::PluginRef) -> ! {
+    let mut slots: Vec<Option<SlotFiles>> = (0..setup.slots).map(|_| None).collect();
+    loop {
+        match packet::receive::<ZygoteCommand>(socket) {
+            Ok(Some((ZygoteCommand::Attach { slot }, fds))) => {
+                let Some(place) = slots.get_mut(slot as usize) else { exit(1) };
+                *place = attach(setup, slot, fds);
+            }
+            Ok(Some((ZygoteCommand::Fork { slot, generation }, _))) => {
+                let Some(Some(files)) = slots.get(slot as usize) else { exit(1) };
+                match fork(table, slot, generation) {
+                    Ok(0) => child::run(setup, slot, files, plugin),
+                    Ok(_) => {}
+                    Err(errno) => {
+                        let report = ZygoteReport::ForkFailed { slot, generation, errno: errno as i32 };
+                        let _ = packet::send(socket, &report, &[]);
+                    }
+                }
+            }
+            // The host is gone; init will take the rest down.
+            Ok(None) | Err(_) => exit(0),
+        }
+    }
+}
+
+fn attach(setup: &Setup, slot: u32, fds: Vec<OwnedFd>) -> Option<SlotFiles> {
+    let mut fds = fds.into_iter();
+    let (memory, stdout, stderr) = (fds.next()?, fds.next()?, fds.next()?);
+    let published = if setup.reuse { Some(fds.next()?) } else { None };
+    let fence = landlock::ruleset(&root::slot_folder(slot)).ok()?;
+    Some(SlotFiles { memory, stdout, stderr, published, cgroups: fds.collect(), fence })
+}
+
+/// Forks a child whose parent is init. The kernel notes its pid in the table before it runs.
+#[expect(unsafe_code, reason = "no safe wrapper has these flags")]
+fn fork(table: ForkTable, slot: u32, generation: u32) -> nix::Result<i32> {
+    let pid = table.announce(slot, generation).ok_or(Errno::EINVAL)?;
+    // SAFETY: the zygote has one thread, so its copy is whole; `pid` points into the shared table,
+    // where only the kernel and init write.
+    let result = unsafe { libc::syscall(libc::SYS_clone, seccomp::CHILD_FORK, 0, pid, 0, 0) };
+    Errno::result(result).map(|pid| pid as i32)
+}
