@@ -1,0 +1,34 @@
+//! What a dispatcher does now, for listings and metrics.
+
+use super::Dispatcher;
+use crate::pool::WorkerStats;
+
+/// What a dispatcher does now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Tasks in hand that wait for a slot; the store may hold more.
+    pub waiting: usize,
+    /// Attempts that run.
+    pub running: usize,
+    /// Tasks whose end or requeueing the store has not acknowledged yet.
+    pub recording: usize,
+    /// Late reports that were dropped since the start.
+    pub stale: u64,
+    /// Tasks that became dead letters since the start.
+    pub dead_letters: u64,
+    /// What each worker does, by id.
+    pub workers: Vec<WorkerStats>,
+}
+
+impl Dispatcher {
+    /// Writes what the dispatcher does now into `stats`, whose memory is used again.
+    pub fn stats(&self, stats: &mut Stats) {
+        stats.waiting = self.queue.waiting();
+        stats.running = self.running;
+        stats.recording = self.recording;
+        stats.stale = self.stale;
+        stats.dead_letters = self.dead_letters;
+        stats.workers.clear();
+        stats.workers.extend(self.pool.stats());
+    }
+}
