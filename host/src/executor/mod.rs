@@ -1,0 +1,126 @@
+//! Runs attempts: keeps a sandboxed runner per function, forks children ahead, and turns every end
+//! of a child into a typed outcome. Between dispatcher (or a synchronous call) and runner.
+
+mod attest;
+mod call;
+mod cgroup;
+mod floor;
+mod host_ids;
+mod library_cache;
+mod output;
+mod pool;
+mod reactor;
+mod runner;
+mod slot;
+mod slot_memory;
+mod start;
+mod verdict;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bulkhead_protocol::function::Function;
+use bulkhead_protocol::id::{PackageId, TaskId};
+use bulkhead_protocol::task::{Attempt, Encoding};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+pub use pool::Executor;
+
+/// Where an executor gets a package that is not on its disk yet: the store in the one-process
+/// server, the dispatcher link on a worker. `None`: no such package.
+pub type FetchPackage = Arc<dyn Fn(PackageId) -> BoxFuture<'static, Result<Option<Bytes>, String>> + Send + Sync>;
+
+/// How an executor is set up.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Attempts that run at once.
+    pub slots: u32,
+    /// Folder for unpacked libraries; made when missing.
+    pub cache: PathBuf,
+    /// The runner's executable; `None`: `bulkhead-runner` beside the current executable.
+    pub runner: Option<PathBuf>,
+    /// Start even where sandbox layers of the floor are missing.
+    pub allow_weaker_sandbox: bool,
+}
+
+/// One attempt to run.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The task.
+    pub task: TaskId,
+    /// Which try.
+    pub attempt: Attempt,
+    /// What to run.
+    pub function: Arc<Function>,
+    /// How the input is written.
+    pub encoding: Encoding,
+    /// The input.
+    pub input: Bytes,
+    /// Wall time, when the task asks for less or more than the function's limit.
+    pub timeout: Option<Duration>,
+    /// The function's configuration: a JSON object, or empty.
+    pub config: Bytes,
+}
+
+/// What a running function last said of its progress.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// 0 to 1.
+    pub fraction: f64,
+    /// The function's own words.
+    pub message: String,
+}
+
+/// Why an executor could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The runner's executable is missing.
+    #[error("failed to find the runner at {path}: build it with `cargo build` or name it with --runner")]
+    NoRunner {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The cache folder cannot be used.
+    #[error("failed to use the cache folder {path}")]
+    Cache {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// No sandbox can be built here.
+    #[error("failed to build a sandbox: failed to {step}")]
+    NoSandbox {
+        /// The step that failed.
+        step: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The sandbox does not reach its floor here.
+    #[error("the sandbox is too weak on this machine: {missing} (--allow-weaker-sandbox starts anyway)")]
+    WeakSandbox {
+        /// What is missing and why.
+        missing: String,
+    },
+}
+
+/// Why a package could not be asked for its functions.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// It does not load, or what it says of itself is no description.
+    #[error("{reason}")]
+    Refused {
+        /// Why, for the author.
+        reason: String,
+    },
+    /// The platform failed, not the package.
+    #[error("failed to inspect the package: {reason}")]
+    Platform {
+        /// Why.
+        reason: String,
+    },
+}

@@ -1,0 +1,355 @@
+//! A running runner: hands out its slots, keeps a child waiting in each, and listens to init and
+//! zygote.
+
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bulkhead_protocol::limits::Limits;
+use bulkhead_protocol::outcome::{Outcome, Report};
+use bulkhead_protocol::runner_message::{InitCommand, InitReport, ZygoteCommand, ZygoteReport};
+use nix::errno::Errno;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Call;
+use super::call::{Over, REAP_TIMEOUT, Surroundings, converse, platform};
+use super::slot::{ChildEnd, Slot, StepError};
+use super::slot_memory::SlotMemory;
+use super::start::{PacketSocket, Sandbox, Started};
+
+/// Calls after which a warm child is replaced.
+const REUSE_CALLS: u32 = 100_000;
+/// Age at which a warm child is replaced.
+const REUSE_AGE: Duration = Duration::from_secs(3600);
+/// How long a killed child may stay unreaped before everything in its sandbox is killed. Until then
+/// other calls go on in it.
+const LAST_REAP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A runner. Ends when dropped; [`Runner::end`] also waits for that.
+pub(super) struct Runner {
+    /// What its calls and its reader share.
+    shared: Arc<Shared>,
+    /// Reads the reports of init and zygote.
+    reader: tokio::task::JoinHandle<()>,
+    /// What one call may use.
+    limits: Limits,
+    /// Whether children serve many calls.
+    reuse: bool,
+    /// Most slots.
+    capacity: u32,
+    /// Slots that are attached and not in a call.
+    idle: Mutex<Vec<Slot>>,
+    /// Slots attached so far.
+    attached: Mutex<u32>,
+    /// Set when it is to take no more calls, though those that run go on.
+    retired: AtomicBool,
+    /// When the last call ended.
+    last_used: Mutex<Instant>,
+}
+
+struct Shared {
+    /// To init.
+    control: PacketSocket,
+    /// To the zygote.
+    zygote: PacketSocket,
+    /// What there is to end; `None` once that has begun.
+    sandbox: Mutex<Option<Sandbox>>,
+    /// Cancelled once that is done: all is reaped.
+    reaped: CancellationToken,
+    /// Whoever waits for the end of a child, by slot.
+    waiting: Mutex<Vec<Option<Waiting>>>,
+    /// Cancelled once nothing can run in it any more.
+    lost: CancellationToken,
+}
+
+/// Somebody who waits for the end of a child.
+struct Waiting {
+    /// Which child of its slot.
+    generation: u32,
+    /// Where to tell.
+    tell: oneshot::Sender<ChildEnd>,
+}
+
+/// A slot after a call.
+pub(super) struct UsedSlot {
+    slot: Slot,
+    over: Over,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it holds one of these locks; were it to, the data is still whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Runner {
+    /// Takes over a runner whose plugin is loaded.
+    pub(super) fn new(started: Started, limits: Limits, reuse: bool, capacity: u32) -> Self {
+        let shared = Arc::new(Shared {
+            control: started.control,
+            zygote: started.zygote,
+            sandbox: Mutex::new(Some(started.sandbox)),
+            reaped: CancellationToken::new(),
+            waiting: Mutex::new((0..capacity).map(|_| None).collect()),
+            lost: CancellationToken::new(),
+        });
+        let reader = tokio::spawn(read_reports(shared.clone()));
+        Self {
+            shared,
+            reader,
+            limits,
+            reuse,
+            capacity,
+            idle: Mutex::new(Vec::new()),
+            attached: Mutex::new(0),
+            retired: AtomicBool::new(false),
+            last_used: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// Whether it can take calls.
+    pub(super) fn is_usable(&self) -> bool {
+        !self.shared.lost.is_cancelled() && !self.retired.load(Ordering::Relaxed)
+    }
+
+    /// How long ago its last call ended.
+    pub(super) fn idle_for(&self) -> Duration {
+        lock(&self.last_used).elapsed()
+    }
+
+    /// Runs one call. `watch` is shown the slot's memory while the call runs. Once the caller has its
+    /// report, what comes beside it goes to [`Runner::put_back`].
+    pub(super) async fn run(
+        &self,
+        call: &Call,
+        cancel: &CancellationToken,
+        watch: impl FnOnce(&Arc<SlotMemory>),
+    ) -> (Report, Option<UsedSlot>) {
+        let mut slot = match self.take_slot().await {
+            Ok(slot) => slot,
+            Err((step, errno)) => return (platform(step, errno as i32), None),
+        };
+        watch(&slot.memory);
+        let timeout = call.timeout.unwrap_or_else(|| self.limits.timeout());
+        let request = |memory: &SlotMemory, deadline_ns| memory.request_call(call, deadline_ns);
+        let (report, over) = converse(&mut slot, &self.surroundings(), timeout, cancel, request).await;
+        *lock(&self.last_used) = Instant::now();
+        (report, Some(UsedSlot { slot, over }))
+    }
+
+    /// Asks the package for its description.
+    ///
+    /// # Errors
+    /// The outcome of the attempt to do so.
+    pub(super) async fn describe(&self, timeout: Duration) -> Result<Vec<u8>, Outcome> {
+        let mut slot = self.take_slot().await.map_err(|(step, errno)| platform(step, errno as i32).outcome)?;
+        let never = CancellationToken::new();
+        let request = |memory: &SlotMemory, _| memory.request_description();
+        let (report, _) = converse(&mut slot, &self.surroundings(), timeout, &never, request).await;
+        if report.outcome.is_success() { Ok(report.result) } else { Err(report.outcome) }
+    }
+
+    /// Makes a slot ready for the next call and gives it back.
+    pub(super) async fn put_back(&self, used: UsedSlot) {
+        let UsedSlot { mut slot, over } = used;
+        match over {
+            Over::Ended(_) => {}
+            // That no child was forked is the zygote's word, which is not believed: there may be one.
+            Over::RunnerLost | Over::NotForked(_) => return self.end().await,
+            Over::NotReaped => return self.give_up(slot).await,
+            Over::Published => {
+                slot.calls += 1;
+                slot.used = slot.memory.own_usage();
+                slot.memory.rest();
+                if slot.calls < REUSE_CALLS && slot.forked_at.elapsed() < REUSE_AGE {
+                    return lock(&self.idle).push(slot);
+                }
+                let kill = InitCommand::Kill { slot: slot.index, generation: slot.generation };
+                let _ = self.shared.control.send(&kill, &[]).await;
+                if tokio::time::timeout(REAP_TIMEOUT, &mut slot.ended).await.is_err() {
+                    return self.give_up(slot).await;
+                }
+            }
+        }
+        match self.renew(&mut slot).await {
+            Ok(()) => lock(&self.idle).push(slot),
+            Err((step, errno)) => {
+                tracing::warn!(step, %errno, "a runner can take no more calls");
+                self.shared.lost.cancel();
+            }
+        }
+    }
+
+    /// Kills and reaps everything.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing: what began to end ends.
+    pub(super) async fn end(&self) {
+        begin_end(&self.shared);
+        self.shared.reaped.cancelled().await;
+    }
+
+    /// Gives up a slot whose child was killed and is not reaped: no more calls come here, and if need
+    /// be it is ended by the end of the whole sandbox. Returns when the child is gone.
+    async fn give_up(&self, mut slot: Slot) {
+        tracing::warn!(slot = slot.index, "a killed child was not reaped in time: its runner is retired");
+        self.retired.store(true, Ordering::Relaxed);
+        if tokio::time::timeout(LAST_REAP_TIMEOUT, &mut slot.ended).await.is_err() {
+            tracing::error!(slot = slot.index, "a killed child lives on: everything in its sandbox is killed");
+            self.end().await;
+        }
+    }
+
+    fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings { control: &self.shared.control, lost: &self.shared.lost, limits: &self.limits }
+    }
+
+    /// A slot whose child waits for a request.
+    async fn take_slot(&self) -> Result<Slot, StepError> {
+        let taken = self.find_slot().await;
+        if taken.is_err() {
+            // The place of a slot that failed is lost, so the next call needs another runner.
+            self.retired.store(true, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    async fn find_slot(&self) -> Result<Slot, StepError> {
+        let Some(mut slot) = lock(&self.idle).pop() else { return self.attach().await };
+        match slot.ended.try_recv() {
+            Err(oneshot::error::TryRecvError::Empty) => {}
+            Err(oneshot::error::TryRecvError::Closed) => return Err(("reach the runner", Errno::EPIPE)),
+            // A child that was killed from outside, or that never came to be, is replaced. Where there
+            // is a lasting reason, the call will find the next one gone as well, and say why.
+            Ok(_) => self.renew(&mut slot).await?,
+        }
+        Ok(slot)
+    }
+
+    async fn attach(&self) -> Result<Slot, StepError> {
+        let index = {
+            let mut attached = lock(&self.attached);
+            if *attached >= self.capacity {
+                return Err(("find a free slot", Errno::EAGAIN));
+            }
+            *attached += 1;
+            *attached - 1
+        };
+        let cgroup = {
+            let sandbox = lock(&self.shared.sandbox);
+            // Once it ends there is no group, and nothing may run without one.
+            let group = sandbox.as_ref().ok_or(("reach the runner", Errno::EPIPE))?.cgroup();
+            let leaf = group.map(|group| group.slot(index, self.limits.memory_bytes, self.limits.threads));
+            leaf.transpose()
+                .map_err(|error| ("make a slot's cgroup", Errno::from_raw(error.raw_os_error().unwrap_or(0))))?
+        };
+        let (mut slot, ends) = Slot::create(index, &self.limits, self.reuse, cgroup)?;
+        let command = ZygoteCommand::Attach { slot: index };
+        let sent = self.shared.zygote.send(&command, &slot.descriptors(&ends)).await;
+        sent.map_err(|errno| ("attach a slot", errno))?;
+        self.fork(&mut slot).await?;
+        Ok(slot)
+    }
+
+    /// Clears a slot of a child that is gone and forks the next.
+    async fn renew(&self, slot: &mut Slot) -> Result<(), StepError> {
+        slot.memory.wipe().map_err(|errno| ("wipe a slot", errno))?;
+        self.fork(slot).await
+    }
+
+    async fn fork(&self, slot: &mut Slot) -> Result<(), StepError> {
+        let tell = slot.expect_child();
+        match lock(&self.shared.waiting).get_mut(slot.index as usize) {
+            Some(place) => *place = Some(Waiting { generation: slot.generation, tell }),
+            // Nobody tells of ends any more.
+            None => return Err(("reach the runner", Errno::EPIPE)),
+        }
+        let command = ZygoteCommand::Fork { slot: slot.index, generation: slot.generation };
+        self.shared.zygote.send(&command, &[]).await.map_err(|errno| ("reach the zygote", errno))
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        begin_end(&self.shared);
+        self.reader.abort();
+    }
+}
+
+/// Has everything killed and reaped by a task of its own, as whoever asks for it may be dropped.
+fn begin_end(shared: &Arc<Shared>) {
+    shared.lost.cancel();
+    let sandbox = lock(&shared.sandbox).take();
+    // Outside a runtime the process is ending, and with its sockets every sandbox does.
+    if let (Some(sandbox), Ok(runtime)) = (sandbox, tokio::runtime::Handle::try_current()) {
+        let reaped = shared.reaped.clone().drop_guard();
+        runtime.spawn(async move {
+            sandbox.end().await;
+            drop(reaped);
+        });
+    }
+}
+
+/// Reads what init and zygote report until either is gone.
+async fn read_reports(shared: Arc<Shared>) {
+    loop {
+        let goes_on = tokio::select! {
+            report = shared.control.receive::<InitReport>() => take_init_report(&shared, report),
+            report = shared.zygote.receive::<ZygoteReport>() => take_zygote_report(&shared, report),
+        };
+        if !goes_on {
+            break;
+        }
+    }
+    // Its calls are answered now, so nothing of them may run on.
+    begin_end(&shared);
+    // Whoever still waits hears of it by the closed channel.
+    lock(&shared.waiting).clear();
+}
+
+type Received<T> = nix::Result<Option<(T, Vec<OwnedFd>)>>;
+
+fn take_init_report(shared: &Shared, report: Received<InitReport>) -> bool {
+    match report {
+        Ok(Some((InitReport::ChildEnded { slot, generation, end }, _))) => {
+            tell(shared, slot, generation, ChildEnd::Ended(end));
+            true
+        }
+        Ok(Some((InitReport::ZygoteEnded { end }, _))) => {
+            tracing::debug!(?end, "a zygote has ended");
+            false
+        }
+        Ok(Some((InitReport::Started | InitReport::SetupFailed { .. }, _)) | None) | Err(_) => false,
+    }
+}
+
+fn take_zygote_report(shared: &Shared, report: Received<ZygoteReport>) -> bool {
+    match report {
+        Ok(Some((ZygoteReport::ForkFailed { slot, generation, errno }, _))) => {
+            // One who reports what was not asked of it is not itself.
+            tell(shared, slot, generation, ChildEnd::NotForked(errno))
+        }
+        // Load-time code that speaks out of turn, or a zygote that is gone: no more forks from here.
+        _ => false,
+    }
+}
+
+/// Tells whoever waits for a child's end; false when that child was not expected to end.
+fn tell(shared: &Shared, slot: u32, generation: u32, end: ChildEnd) -> bool {
+    let mut waiting = lock(&shared.waiting);
+    let place = waiting.get_mut(slot as usize);
+    let Some(waiting) = place.and_then(|place| place.take_if(|waiting| waiting.generation == generation)) else {
+        return false;
+    };
+    // Nobody listens where the slot was given up.
+    let _ = waiting.tell.send(end);
+    true
+}
+
+/// A name that no two runners of this process share.
+pub(super) fn next_name() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("runner{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}

@@ -1,0 +1,330 @@
+//! Starting a runner: executes the launcher, takes init over from it, and waits until the plugin is
+//! loaded. What goes wrong on the way is told apart as the platform's doing or the package's.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use bulkhead_protocol::limits::Limits;
+use bulkhead_protocol::outcome::Outcome;
+use bulkhead_protocol::packet;
+use bulkhead_protocol::runner_message::{ExitStatus, InitReport, ProcessEnd, Setup, ZygoteReport};
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::Pid;
+use tokio::io::unix::AsyncFd;
+
+use super::attest::check_zygote;
+use super::cgroup::{Cgroups, Leaf, RunnerCgroup};
+use super::host_ids::{HostIdPool, LeasedIds};
+use super::library_cache::Library;
+use super::reactor::watch;
+
+/// How long a package may take to load: its load-time code runs then.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a runner may leave a packet unread while its socket is full. A zygote is not believed to
+/// read at all, and whoever sends holds a slot.
+const SEND_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What is the same for every runner of an executor.
+pub(super) struct Launcher {
+    /// The runner's executable.
+    pub(super) runner: PathBuf,
+    /// Where groups are made.
+    pub(super) cgroups: Cgroups,
+    /// Whom sandboxes run as.
+    pub(super) ids: HostIdPool,
+}
+
+/// What a runner is started for.
+pub(super) struct Purpose<'a> {
+    /// What to load.
+    pub(super) library: &'a Library,
+    /// What one call may use.
+    pub(super) limits: &'a Limits,
+    /// Whether children serve many calls.
+    pub(super) reuse: bool,
+    /// Slots that may be attached.
+    pub(super) slots: u32,
+    /// A name that no other living runner of this process has.
+    pub(super) name: &'a str,
+}
+
+/// A runner whose plugin is loaded.
+pub(super) struct Started {
+    /// To init.
+    pub(super) control: PacketSocket,
+    /// To the zygote.
+    pub(super) zygote: PacketSocket,
+    /// What there is to end.
+    pub(super) sandbox: Sandbox,
+}
+
+/// A living sandbox and what it holds of the host, until [`Sandbox::end`].
+pub(super) struct Sandbox {
+    init: InitProcess,
+    cgroup: Option<RunnerCgroup>,
+    ids: LeasedIds,
+}
+
+/// A packet socket on the reactor.
+pub(super) struct PacketSocket {
+    fd: AsyncFd<OwnedFd>,
+}
+
+/// Init, a child of this process.
+struct InitProcess {
+    pidfd: AsyncFd<OwnedFd>,
+}
+
+fn platform(step: &str, errno: Errno) -> Outcome {
+    Outcome::SetupFailed { step: step.to_owned(), errno: errno as i32 }
+}
+
+fn platform_io(step: &str, error: &std::io::Error) -> Outcome {
+    Outcome::SetupFailed { step: step.to_owned(), errno: error.raw_os_error().unwrap_or(0) }
+}
+
+impl Launcher {
+    /// Starts a runner and waits until its plugin is loaded.
+    ///
+    /// # Errors
+    /// `SetupFailed` where the platform is to blame, `LoadFailed` where the package is.
+    pub(super) async fn start(&self, purpose: Purpose<'_>) -> Result<Started, Outcome> {
+        let ids = self.ids.lease().ok_or_else(|| platform("find free ids for a sandbox", Errno::EAGAIN))?;
+        let group = |error: std::io::Error| platform_io("make a cgroup", &error);
+        let wanted = self.cgroups.has_memory() || self.cgroups.has_pids();
+        let cgroup = wanted.then(|| self.cgroups.runner(purpose.name)).transpose().map_err(group)?;
+        let base = cgroup.as_ref().map(|cgroup| cgroup.base(purpose.limits.memory_bytes, purpose.slots));
+        let base = base.transpose().map_err(group)?;
+        let setup = Setup {
+            library: purpose.library.path.to_string_lossy().into_owned(),
+            preload: purpose.library.preload.clone(),
+            reuse: purpose.reuse,
+            slots: purpose.slots,
+            limits: purpose.limits.clone(),
+            memory_cgroup: self.cgroups.has_memory(),
+            pids_cgroup: self.cgroups.has_pids(),
+            ids: ids.ids(),
+        };
+        let (control, zygote, group) = self.execute(&setup, base.as_ref()).await?;
+        let init = match receive_init(&control).await {
+            Ok(init) => init,
+            Err(outcome) => {
+                // An init that is there all the same ends once its sockets are closed.
+                drop((control, zygote));
+                reap_group(group).await;
+                return Err(outcome);
+            }
+        };
+        let started = Started { control, zygote, sandbox: Sandbox { init, cgroup, ids } };
+        let loaded = tokio::time::timeout(LOAD_TIMEOUT, wait_until_loaded(&started)).await;
+        let failure = match loaded {
+            Ok(Ok(())) => match check_zygote(started.sandbox.init.pidfd.as_raw_fd()) {
+                Ok(()) => return Ok(started),
+                Err((step, errno)) => platform(step, errno),
+            },
+            Ok(Err(outcome)) => outcome,
+            Err(_) => {
+                let reason = format!("the library was not loaded within {} s", LOAD_TIMEOUT.as_secs());
+                Outcome::LoadFailed { reason }
+            }
+        };
+        started.sandbox.end().await;
+        Err(failure)
+    }
+
+    /// Executes the launcher and waits for its end, by when init is a child of this process, in the
+    /// process group that is returned.
+    async fn execute(&self, setup: &Setup, base: Option<&Leaf>) -> Result<(PacketSocket, PacketSocket, Pid), Outcome> {
+        let (control, runner_control) = pair().map_err(|errno| platform("make a socket", errno))?;
+        let (zygote, runner_zygote) = pair().map_err(|errno| platform("make a socket", errno))?;
+        let mut fds = vec![runner_zygote.as_raw_fd()];
+        fds.extend(base.into_iter().flat_map(Leaf::procs).map(AsRawFd::as_raw_fd));
+        // The packet waits in the socket until the launcher reads it.
+        packet::send(&control, setup, &fds).map_err(|errno| platform("send the set-up", errno))?;
+        // Before there is an init that would have to be ended if this failed.
+        let on_reactor = |fd| watch(fd).map_err(|errno| platform("watch a socket", errno));
+        let (control, zygote) = (PacketSocket { fd: on_reactor(control)? }, PacketSocket { fd: on_reactor(zygote)? });
+        let runner = self.runner.clone();
+        let launched = tokio::task::spawn_blocking(move || launch(&runner, runner_control)).await;
+        match launched {
+            Ok(Ok(group)) => Ok((control, zygote, group)),
+            Ok(Err(error)) => Err(platform_io("execute the runner", &error)),
+            Err(_) => Err(platform("execute the runner", Errno::EIO)),
+        }
+    }
+}
+
+/// Returns the process group of the launcher and of init.
+fn launch(runner: &Path, control: OwnedFd) -> std::io::Result<Pid> {
+    use std::os::unix::process::CommandExt;
+    let mut launcher = Command::new(runner)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::from(control))
+        .stdout(Stdio::null())
+        .stderr(Stdio::inherit())
+        // A Ctrl-C on the terminal is for the server, which then decides what becomes of calls.
+        .process_group(0)
+        .spawn()?;
+    // Its exit code says nothing that its report on the socket does not say better.
+    launcher.wait()?;
+    Ok(Pid::from_raw(launcher.id().cast_signed()))
+}
+
+/// Reaps the init of a launch that came to nothing, if it came to be: nobody has a pidfd of it.
+async fn reap_group(group: Pid) {
+    let reaped = tokio::task::spawn_blocking(move || waitid(Id::PGid(group), WaitPidFlag::WEXITED));
+    // There is none as a rule, ECHILD.
+    let _ = reaped.await;
+}
+
+fn pair() -> nix::Result<(OwnedFd, OwnedFd)> {
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    nix::fcntl::fcntl(&ours, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))?;
+    Ok((ours, theirs))
+}
+
+/// The launcher's only packet: init's pidfd, or why there is none.
+async fn receive_init(control: &PacketSocket) -> Result<InitProcess, Outcome> {
+    match control.receive::<InitReport>().await {
+        Ok(Some((InitReport::Started, mut fds))) if fds.len() == 1 => {
+            let pidfd = watch(fds.remove(0)).map_err(|errno| platform("watch init", errno))?;
+            Ok(InitProcess { pidfd })
+        }
+        Ok(Some((InitReport::SetupFailed { step, errno }, _))) => Err(Outcome::SetupFailed { step, errno }),
+        Ok(_) => Err(platform("start init", Errno::ECHILD)),
+        Err(errno) => Err(platform("start init", errno)),
+    }
+}
+
+async fn wait_until_loaded(started: &Started) -> Result<(), Outcome> {
+    match started.zygote.receive::<ZygoteReport>().await {
+        Ok(Some((ZygoteReport::Loaded, _))) => Ok(()),
+        Ok(Some((ZygoteReport::LoadFailed { reason }, _))) => Err(Outcome::LoadFailed { reason }),
+        Ok(Some((ZygoteReport::SetupFailed { step, errno }, _))) => Err(Outcome::SetupFailed { step, errno }),
+        Ok(Some((ZygoteReport::ForkFailed { .. }, _))) | Err(Errno::EBADMSG) => {
+            Err(Outcome::LoadFailed { reason: "load-time code spoke in the runner's name".to_owned() })
+        }
+        // The zygote is gone, or never came to be; init knows why.
+        Ok(None) | Err(_) => Err(match started.control.receive::<InitReport>().await {
+            Ok(Some((InitReport::ZygoteEnded { end }, _))) => Outcome::LoadFailed { reason: describe_load_end(end) },
+            Ok(Some((InitReport::SetupFailed { step, errno }, _))) => Outcome::SetupFailed { step, errno },
+            Ok(_) => platform("build the sandbox", Errno::ECHILD),
+            Err(errno) => platform("build the sandbox", errno),
+        }),
+    }
+}
+
+fn describe_load_end(end: ProcessEnd) -> String {
+    match end.status {
+        ExitStatus::Code(code) => format!("the library's load-time code exited with code {code}"),
+        ExitStatus::Signal(libc::SIGSYS) => "the library's load-time code made a forbidden system call".to_owned(),
+        ExitStatus::Signal(number) => {
+            let name = Signal::try_from(number).map_or("a signal", Signal::as_str);
+            format!("the library's load-time code crashed with {name}")
+        }
+    }
+}
+
+impl Sandbox {
+    /// The groups in which slots get theirs.
+    pub(super) fn cgroup(&self) -> Option<&RunnerCgroup> {
+        self.cgroup.as_ref()
+    }
+
+    /// Kills everything in the sandbox, reaps it, and gives back what it held.
+    pub(super) async fn end(self) {
+        self.init.kill_and_reap().await;
+        // Only now are the groups empty and the ids nobody's. Where there are many groups, the kernel
+        // takes its time to remove them.
+        let _ = tokio::task::spawn_blocking(move || drop(self.cgroup)).await;
+        drop(self.ids);
+    }
+}
+
+impl PacketSocket {
+    /// Sends a packet, waiting up to [`SEND_TIMEOUT`] for room in the socket.
+    pub(super) async fn send<T: serde::Serialize>(&self, message: &T, fds: &[i32]) -> nix::Result<()> {
+        match packet::send(self, message, fds) {
+            Err(Errno::EAGAIN) => {
+                let sent = tokio::time::timeout(SEND_TIMEOUT, self.send_when_writable(message, fds)).await;
+                sent.unwrap_or(Err(Errno::ETIMEDOUT))
+            }
+            other => other,
+        }
+    }
+
+    async fn send_when_writable<T: serde::Serialize>(&self, message: &T, fds: &[i32]) -> nix::Result<()> {
+        loop {
+            let mut ready = self.fd.writable().await.map_err(|_| Errno::EIO)?;
+            match packet::send(self, message, fds) {
+                Err(Errno::EAGAIN) => ready.clear_ready(),
+                other => return other,
+            }
+        }
+    }
+
+    /// Receives a packet; `None` when the other end is closed.
+    ///
+    /// # Cancel safety
+    /// No packet is lost when the future is dropped.
+    pub(super) async fn receive<T: serde::de::DeserializeOwned>(&self) -> nix::Result<Option<(T, Vec<OwnedFd>)>> {
+        loop {
+            let mut ready = self.fd.readable().await.map_err(|_| Errno::EIO)?;
+            match packet::receive(self) {
+                Err(Errno::EAGAIN) => ready.clear_ready(),
+                other => return other,
+            }
+        }
+    }
+}
+
+impl AsFd for PacketSocket {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.fd.get_ref().as_fd()
+    }
+}
+
+impl InitProcess {
+    /// Kills init, and with it everything in its pid namespace, and reaps it.
+    async fn kill_and_reap(&self) {
+        kill(self.pidfd.get_ref());
+        // A pidfd is readable once its process has ended, pidfd_open(2).
+        let _ = self.pidfd.readable().await;
+        let _ = waitid(Id::PIDFd(self.pidfd.get_ref().as_fd()), WaitPidFlag::WEXITED);
+    }
+}
+
+#[expect(unsafe_code, reason = "pidfd_send_signal has no safe wrapper")]
+fn kill(pidfd: &OwnedFd) {
+    let no_info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: the descriptor is open; a null siginfo stands for a plain kill(2).
+    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), libc::SIGKILL, no_info, 0) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_runner_that_does_not_read_is_not_waited_for_without_end() {
+        let (ours, theirs) = pair().unwrap();
+        let socket = PacketSocket { fd: watch(ours).unwrap() };
+        let mut sent = Ok(());
+        // More than any socket's buffer holds.
+        for _ in 0..100_000 {
+            sent = socket.send(&0u64, &[]).await;
+            if sent.is_err() {
+                break;
+            }
+        }
+        assert_eq!(sent, Err(Errno::ETIMEDOUT));
+        let bytes = packet::receive::<u64>(&theirs).unwrap();
+        assert!(bytes.is_some());
+    }
+}
