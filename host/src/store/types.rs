@@ -1,0 +1,149 @@
+//! The words of the store's interface: what goes in, what comes out, and why it could not be done.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bulkhead_protocol::function::{Function, Isolation};
+use bulkhead_protocol::id::{PackageId, TaskId};
+use bulkhead_protocol::limits::Limits;
+use bulkhead_protocol::task::{Status, Task, TaskState};
+
+/// Why the store could not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The folder cannot be made, read or written, or holds what this version cannot read.
+    #[error("failed to use the data folder {path}")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another server holds the folder.
+    #[error("the data folder {path} is in use by another server")]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The backend failed; nothing was acknowledged.
+    #[error("the store is unavailable: {reason}")]
+    Unavailable {
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// A function about to be registered; id and version are the store's to give.
+#[derive(Clone, Debug)]
+pub struct NewFunction {
+    /// The name to register under.
+    pub name: String,
+    /// The package, already stored.
+    pub package: PackageId,
+    /// Its place in the package.
+    pub index: u32,
+    /// Its name in the package.
+    pub entry: String,
+    /// What one call may use.
+    pub limits: Limits,
+    /// How far calls are kept apart.
+    pub isolation: Isolation,
+    /// JSON text of the author's description.
+    pub description: String,
+    /// Milliseconds since the Unix epoch.
+    pub registered_at_ms: u64,
+}
+
+/// What a registration gave.
+#[derive(Clone, Debug)]
+pub struct Registered {
+    /// The function.
+    pub function: Arc<Function>,
+    /// Whether it is new; false when the newest version of the name is the same entry of the same package.
+    pub created: bool,
+}
+
+/// What became of one submitted task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// Stored durably and queued.
+    Stored,
+    /// A task with the same idempotency key and the same function and input is there already.
+    Duplicate(TaskId),
+    /// The idempotency key belongs to a task with another function or input.
+    Conflict(TaskId),
+    /// [`MAX_QUEUED`] tasks are queued; this one was not stored.
+    QueueFull,
+}
+
+/// Most tasks that wait in the durable queue.
+pub const MAX_QUEUED: usize = 10_000_000;
+
+/// How long an idempotency key stays with its task, in milliseconds after the submission.
+pub const IDEMPOTENCY_WINDOW_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// How long the store remembers that a task was there, in milliseconds after it expired.
+pub const TOMBSTONE_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Most calls of [`super::Store::wait`] at one time; more are answered [`Error::Unavailable`].
+pub const MAX_WAITERS: usize = 65_536;
+
+/// A task as the queue hands it to a dispatcher.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// The task with its input.
+    pub task: Arc<Task>,
+    /// How far it had come. `Running`: a crash of the server cut that attempt off; else the attempt, if
+    /// any, ended with the outcome and was requeued.
+    pub state: TaskState,
+}
+
+/// Whether a fenced transition was carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transition {
+    /// It was, durably.
+    Applied,
+    /// The task is past that attempt, at its end, or unknown; nothing changed.
+    Stale,
+}
+
+/// What to list.
+#[derive(Clone, Debug, Default)]
+pub struct TaskFilter {
+    /// Only these.
+    pub status: Option<Status>,
+    /// Only tasks of the function with this name.
+    pub function_name: Option<String>,
+    /// Only tasks submitted at or after this; milliseconds since the Unix epoch.
+    pub since_ms: Option<u64>,
+    /// Only tasks with all of these labels.
+    pub labels: Vec<(String, String)>,
+    /// Only tasks older than this one: where the previous page ended.
+    pub cursor: Option<TaskId>,
+    /// Most tasks to return, 1 to 1000.
+    pub limit: usize,
+}
+
+/// A page of tasks, newest first.
+#[derive(Clone, Debug)]
+pub struct TaskPage {
+    /// The tasks; inputs are left out (empty) in listings. There may be fewer than asked for, even
+    /// none, on a page that has a cursor: one call looks at a bounded number of tasks.
+    pub tasks: Vec<(Task, TaskState)>,
+    /// Where the next page begins; none at the end.
+    pub cursor: Option<TaskId>,
+}
+
+/// What became of a wish to cancel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CancelQueued {
+    /// It was queued and has now ended as `Cancelled`; it never runs (again).
+    Cancelled,
+    /// An attempt runs: the dispatcher must kill it.
+    Running,
+    /// It had ended.
+    Ended,
+    /// There is no such task.
+    Unknown,
+}
