@@ -1,0 +1,32 @@
+//! The command line. Commands that need a server speak HTTP to it like any other client; `build`,
+//! `check` and `run` work without one, with a sandbox of their own. Output of functions goes to
+//! stdout, ids and diagnostics to stderr, so that pipes carry results only.
+//!
+//! Each file is one command, but for: `command` (the tree), `entry` (parsing to exit code),
+//! `failure` (what went wrong, and its exit code), `output` and `progress` (what is shown),
+//! `client` (HTTP), `sandbox` (the local executor) and `packaging` (crate to package).
+
+mod batch;
+mod build;
+mod check;
+mod client;
+mod command;
+mod completions;
+mod entry;
+mod failure;
+mod functions;
+mod invoke;
+mod new;
+mod output;
+mod packaging;
+mod progress;
+mod register;
+mod run;
+mod samples;
+mod sandbox;
+mod tasks;
+pub mod up;
+mod waiting;
+
+pub use command::command;
+pub use entry::main;

@@ -1,0 +1,4 @@
+//! The `bulkhead` executable.
+fn main() -> std::process::ExitCode {
+    bulkhead::cli::main()
+}
