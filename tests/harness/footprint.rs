@@ -1,0 +1,136 @@
+//! What a server holds of the machine: processes, descriptors, control groups, mounts, files.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A process, told apart from later ones with its number by when it started.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// Its state as proc(5) has it; `Z` is a zombie.
+    pub state: char,
+    /// Processor time that it has used, in clock ticks.
+    pub cpu_ticks: u64,
+    parent: u32,
+    started: u64,
+}
+
+/// What a server holds of the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Processes below it, zombies included.
+    pub processes: usize,
+    /// Open file descriptors.
+    pub descriptors: usize,
+    /// Control groups in its folder, in all hierarchies.
+    pub cgroups: BTreeSet<PathBuf>,
+    /// Mounts that only sandboxes have.
+    pub mounts: BTreeSet<String>,
+    /// Everything in its folder for temporary files.
+    pub temporary: BTreeSet<PathBuf>,
+    /// Everything in its cache and among its packages.
+    pub kept: BTreeSet<PathBuf>,
+}
+
+impl Footprint {
+    /// Looks at the server `pid`, whose folder is `folder`.
+    #[track_caller]
+    pub fn of(pid: u32, folder: &Path) -> Self {
+        let mut kept = below(&folder.join("data/cache"));
+        kept.append(&mut below(&folder.join("data/packages")));
+        Self {
+            processes: processes_below(pid).len(),
+            descriptors: fs::read_dir(format!("/proc/{pid}/fd")).expect("the server runs").count(),
+            cgroups: cgroups_of(pid),
+            mounts: mounts_of(pid, folder),
+            temporary: below(&folder.join("tmp")),
+            kept,
+        }
+    }
+}
+
+impl Process {
+    fn read(pid: u32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name may hold anything, also parentheses: proc_pid_stat(5).
+        let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+        let (state, parent) = (fields.next()?.chars().next()?, fields.next()?.parse().ok()?);
+        let (user, system): (u64, u64) = (fields.nth(9)?.parse().ok()?, fields.next()?.parse().ok()?);
+        let started = fields.nth(6)?.parse().ok()?;
+        Some(Self { pid, state, cpu_ticks: user + system, parent, started })
+    }
+
+    /// Whether it has ended and was reaped; a complaint when not.
+    pub fn is_gone(&self) -> Result<(), String> {
+        match Self::read(self.pid) {
+            Some(found) if found.started == self.started => Err(format!("{found:?} is still there")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The processes below `ancestor`, whatever pid namespace they think they are in.
+pub fn processes_below(ancestor: u32) -> Vec<Process> {
+    let entries = fs::read_dir("/proc").expect("/proc is mounted").flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let all: Vec<Process> = pids.filter_map(Process::read).collect();
+    let mut below: Vec<Process> = Vec::new();
+    let mut parents = vec![ancestor];
+    while let Some(parent) = parents.pop() {
+        for child in all.iter().filter(|process| process.parent == parent) {
+            parents.push(child.pid);
+            below.push(child.clone());
+        }
+    }
+    below.sort();
+    below
+}
+
+/// The control groups of a server, also after its end. Executors begin the names of their folders with the
+/// process that they are in.
+pub fn cgroups_of(pid: u32) -> BTreeSet<PathBuf> {
+    let is_its = |path: &Path| {
+        let name = path.file_name().and_then(|name| name.to_str()?.strip_prefix("bulkhead-"));
+        name.and_then(|name| name.split('-').next()).is_some_and(|owner| owner == pid.to_string())
+    };
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let groups: BTreeSet<&str> = own.lines().filter_map(|line| line.splitn(3, ':').nth(2)).collect();
+    let mut found = BTreeSet::new();
+    for mount in mounts.lines().filter(|line| line.contains(" - cgroup")) {
+        let Some(point) = mount.split(' ').nth(4) else { continue };
+        for group in &groups {
+            let folder = Path::new(point).join(group.trim_start_matches('/'));
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+            for base in entries.filter(|path| is_its(path)) {
+                found.extend(below(&base).into_iter().filter(|path| path.is_dir()));
+                found.insert(base);
+            }
+        }
+    }
+    found
+}
+
+/// Mounts in the server's view that have to do with it: a sandbox that leaks one shows up here.
+fn mounts_of(pid: u32, folder: &Path) -> BTreeSet<String> {
+    let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+    let folder = folder.to_string_lossy().into_owned();
+    mounts.lines().filter(|line| line.contains(&folder) || line.contains("bulkhead")).map(str::to_owned).collect()
+}
+
+/// Every file and folder below `folder`; nothing where it is missing or vanishes meanwhile.
+fn below(folder: &Path) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(entry.path());
+            }
+            found.insert(entry.path());
+        }
+    }
+    found
+}

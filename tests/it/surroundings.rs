@@ -1,0 +1,71 @@
+//! What nearly every test begins with.
+
+use std::sync::OnceLock;
+
+use bulkhead_tests::{Answer, Client, Executables, Options, Packages, Server};
+use serde_json::Value;
+
+/// The executables under test.
+pub(crate) fn executables() -> &'static Executables {
+    static EXECUTABLES: OnceLock<Executables> = OnceLock::new();
+    EXECUTABLES.get_or_init(|| Executables {
+        bulkhead: env!("CARGO_BIN_EXE_bulkhead-under-test").into(),
+        runner: env!("CARGO_BIN_EXE_bulkhead-runner-under-test").into(),
+    })
+}
+
+/// The packages of the sample functions.
+pub(crate) fn packages() -> &'static Packages {
+    static PACKAGES: OnceLock<Packages> = OnceLock::new();
+    PACKAGES.get_or_init(|| Packages::build(executables()))
+}
+
+/// A server with the functions of these crates.
+#[track_caller]
+pub(crate) fn server_with(options: Options, crates: &[&str]) -> Server {
+    let packages = packages();
+    let server = Server::start(executables(), options);
+    for name in crates {
+        server.client().register(packages.get(name)).expect(201);
+    }
+    server
+}
+
+/// The id of the newest version of a function.
+#[track_caller]
+pub(crate) fn function_id(client: &Client, name: &str) -> String {
+    let described = client.get(&format!("/v1/functions/{name}")).expect(200).json();
+    described["function_id"].as_str().expect("an id").to_owned()
+}
+
+/// Checks an error answer: its status, the kind of problem, and that it is whole.
+#[track_caller]
+pub(crate) fn problem(answer: Answer, status: u16, kind: &str) -> Value {
+    let answer = answer.expect(status);
+    assert_eq!(answer.header("content-type"), "application/problem+json", "{}", answer.text());
+    let problem = answer.json();
+    assert_eq!(problem["type"], format!("/errors/{kind}"), "{problem}");
+    assert_eq!(problem["status"], status, "{problem}");
+    assert_eq!(problem["request_id"], answer.header("x-request-id"), "{problem}");
+    for member in ["title", "detail", "request_id"] {
+        assert!(problem[member].as_str().is_some_and(|text| !text.is_empty()), "{member} of {problem}");
+    }
+    assert!(problem["retryable"].is_boolean(), "{problem}");
+    problem
+}
+
+/// Everything but what differs from call to call: how long it took and how much it used.
+pub(crate) fn without_usage(outcome: &Value) -> Value {
+    let mut outcome = outcome.clone();
+    outcome.as_object_mut().map(|outcome| outcome.remove("usage"));
+    outcome
+}
+
+/// The ids of all tasks that a server knows.
+#[track_caller]
+pub(crate) fn task_ids(client: &Client) -> Vec<String> {
+    let page = client.get("/v1/tasks?limit=1000").expect(200).json();
+    assert!(page["cursor"].is_null(), "there are more than one page holds");
+    let tasks = page["tasks"].as_array().expect("a list");
+    tasks.iter().map(|task| task["task_id"].as_str().expect("an id").to_owned()).collect()
+}
