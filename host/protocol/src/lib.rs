@@ -1,5 +1,6 @@
 //! What the parts of Bulkhead say to each other and what they remember: identifiers, functions,
-//! tasks, outcomes, limits, packages, and the messages between host and runner.
+//! tasks, outcomes, limits, packages, and the messages between host and runner and between dispatcher
+//! and workers.
 //!
 //! Nothing here does I/O, but for [`packet`], by which host and runner exchange their messages. Every
 //! type that crosses a process boundary has its bound beside it.
@@ -15,3 +16,4 @@ pub mod packet;
 pub mod runner_message;
 pub mod slot;
 pub mod task;
+pub mod worker_message;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{FunctionId, TaskId};
+use crate::id::{FunctionId, TaskId, WorkerId};
 use crate::outcome::{Outcome, Usage};
 
 /// How the arguments of a task, and so its result, are written.
@@ -134,6 +134,29 @@ impl Status {
 /// harmless.
 pub type Attempt = u32;
 
+/// What a task has used up of each budget. Stored with the task whenever it goes back to the queue, so
+/// that budgets hold across restarts and dispatchers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    /// Failures of the function that were tried again.
+    pub failures: u32,
+    /// Attempts that crashed.
+    pub crashes: u32,
+    /// Attempts that the platform lost after they had begun.
+    pub losses: u32,
+    /// Attempts that the platform lost before they had begun: they waited at a worker that died.
+    pub returns: u32,
+}
+
+/// What a running function last said of its progress.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// 0 to 1.
+    pub fraction: f64,
+    /// The function's own words.
+    pub message: String,
+}
+
 /// How far a task has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskState {
@@ -149,6 +172,12 @@ pub struct TaskState {
     pub outcome: Option<Outcome>,
     /// What its latest attempt used.
     pub usage: Usage,
+    /// What it has used up of each budget.
+    pub spent: Spent,
+    /// Where its newest attempt began; the nil id is the executor beside the dispatcher.
+    pub worker: Option<WorkerId>,
+    /// Whether it ended by crashing too often.
+    pub dead_letter: bool,
 }
 
 impl TaskState {
@@ -161,6 +190,9 @@ impl TaskState {
             ended_at_ms: None,
             outcome: None,
             usage: Usage::default(),
+            spent: Spent::default(),
+            worker: None,
+            dead_letter: false,
         }
     }
 }
