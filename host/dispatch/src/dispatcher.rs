@@ -1,8 +1,15 @@
 //! The dispatcher: takes inputs, fires timers, fills free slots, claims more.
 
+mod arrive;
+mod attempt;
+mod audit;
+mod by_worker;
 mod cancel;
 mod drain;
+mod record;
+mod recover;
 pub(crate) mod stats;
+mod takeover;
 mod task;
 mod worker;
 
@@ -13,15 +20,17 @@ use bulkhead_protocol::id::{TaskId, WorkerId};
 use bulkhead_protocol::task::Attempt;
 
 use crate::config::Config;
-use crate::input::{Arrival, Input};
+use crate::input::Input;
 use crate::output::Output;
 use crate::pool::Pool;
 use crate::queue::Queue;
 use crate::random::Random;
-use crate::retry::History;
 use crate::timer::{Key, Timer, Timers};
 
+use by_worker::ByWorker;
+use cancel::Asked;
 use drain::Drain;
+use recover::Recovery;
 use task::Entry;
 
 /// Decides which task goes to which worker and what follows when an attempt ends. See the crate's
@@ -34,9 +43,11 @@ pub struct Dispatcher {
     random: Random,
     /// Time since start; never goes back.
     now: Duration,
-    /// Tasks in hand: waiting, running, or ended and not yet recorded. At most
-    /// [`Config::window`].
+    /// Tasks in hand: waiting, running, orphaned, or ended and not yet recorded. At most
+    /// [`Config::window`], and beyond that those that workers brought.
     tasks: BTreeMap<TaskId, Entry>,
+    /// How many of those workers brought.
+    brought: usize,
     /// The order of those that wait.
     queue: Queue,
     /// The workers.
@@ -45,14 +56,22 @@ pub struct Dispatcher {
     timers: Timers,
     /// The silence timer of each remote worker.
     watches: BTreeMap<WorkerId, Key>,
-    /// Tasks that the store was asked to cancel, with the arrival of those in hand: these neither
-    /// run nor wait until it answers.
-    asked: BTreeMap<TaskId, Option<Arrival>>,
+    /// Tasks that the store was asked to cancel.
+    asked: BTreeMap<TaskId, Asked>,
     /// Tasks that the store cancelled while a claim is under way, which may still bring them.
     gone: BTreeSet<TaskId>,
-    /// What tasks had used up, at which attempt, when they went back to the store. The store keeps
-    /// no such counts; what is forgotten here is guessed from the number of attempts.
-    histories: BTreeMap<TaskId, (Attempt, History)>,
+    /// Tasks that are not in hand and of which workers have attempts.
+    recovering: BTreeMap<TaskId, Recovery>,
+    /// How many of them the store is being asked for.
+    asking: usize,
+    /// Those that wait until fewer are.
+    unasked: BTreeSet<TaskId>,
+    /// Those attempts, by worker.
+    in_hand: ByWorker<(TaskId, Attempt)>,
+    /// Tasks whose attempt may still run on a worker that is not here, by worker.
+    orphans: ByWorker<TaskId>,
+    /// How many attempts' ends each worker reported that the store does not have.
+    owed: BTreeMap<WorkerId, usize>,
     /// Whether the store is being asked for tasks.
     claim: Claim,
     /// Claims that failed since the last that did not.
@@ -90,9 +109,6 @@ enum Claim {
 /// made anew, which cannot bring them any more.
 const MAX_GONE: usize = 1024;
 
-/// Most remembered histories, in windows: a delayed retry is out of the window but not forgotten.
-const HISTORIES_PER_WINDOW: usize = 4;
-
 impl Dispatcher {
     /// A dispatcher without tasks and workers. The seed determines all jitter.
     pub fn new(config: Config, seed: u64) -> Self {
@@ -101,13 +117,19 @@ impl Dispatcher {
             random: Random::new(seed),
             now: Duration::ZERO,
             tasks: BTreeMap::new(),
+            brought: 0,
             queue: Queue::default(),
             pool: Pool::default(),
             timers: Timers::default(),
             watches: BTreeMap::new(),
             asked: BTreeMap::new(),
             gone: BTreeSet::new(),
-            histories: BTreeMap::new(),
+            recovering: BTreeMap::new(),
+            asking: 0,
+            unasked: BTreeSet::new(),
+            in_hand: ByWorker::default(),
+            orphans: ByWorker::default(),
+            owed: BTreeMap::new(),
             claim: Claim::Idle,
             claim_failures: 0,
             running: 0,
@@ -129,19 +151,31 @@ impl Dispatcher {
         if let Some(worker) = input.worker() {
             self.pool.heard(worker, self.now);
         }
+        // Nor is whoever says hello without a connection: an eviction now would cut the new one.
+        if let Input::Hello { worker, .. } = &input {
+            self.pool.came_back(*worker);
+        }
         self.fire_timers();
         match input {
             Input::Arrived(arrival) => self.arrived(arrival),
             Input::Claimed => self.claimed(),
             Input::ClaimFailed => self.claim_failed(),
-            Input::Hello { worker, kind, slots } => self.hello(worker, kind, slots),
+            Input::Hello { worker, kind, slots, in_hand } => self.hello(worker, kind, slots, in_hand),
             Input::Ready { worker, count } => self.ready(worker, count),
-            Input::Heartbeat { worker } => self.heartbeat(worker),
+            Input::Ahead { worker, ahead } => self.ahead(worker, ahead),
+            Input::Heartbeat { worker } => {
+                self.greeted(worker);
+            }
+            Input::Disconnected { worker } => self.disconnected(worker),
+            Input::DrainWorker { worker } => self.drain_worker(worker),
             Input::Started { worker, task, attempt } => self.started(worker, task, attempt),
             Input::Ended { worker, task, attempt, outcome, bytes } => {
                 self.ended(worker, task, attempt, outcome, bytes);
             }
             Input::Goodbye { worker } => self.goodbye(worker),
+            Input::Recovered { task, attempt, answer } => self.recovered(task, attempt, answer),
+            Input::Fenced { task, attempt } => self.fenced(task, attempt),
+            Input::TakenOver => self.taken_over(),
             Input::Cancel { task } => self.cancel(task),
             Input::CancelStored { task, answer } => self.cancel_stored(task, answer),
             Input::Recorded { task, applied } => self.recorded(task, applied),
@@ -174,6 +208,8 @@ impl Dispatcher {
                 Timer::RetryRecord(task) => self.retry_record(task),
                 Timer::RetryClaim => self.claim = Claim::Idle,
                 Timer::Silence(worker) => self.silence(worker),
+                Timer::Orphan(task) => self.give_up_orphan(task),
+                Timer::Recover(task) => self.recover_again(task),
                 Timer::DrainGrace => self.kill_running(),
             }
         }
@@ -182,7 +218,8 @@ impl Dispatcher {
     /// Gives waiting tasks to workers while there are both, and room for their reports.
     fn assign(&mut self) {
         while self.drain == Drain::No && self.unrecorded_bytes < self.config.unrecorded_bytes {
-            let Some(worker) = self.pool.choose() else { break };
+            let Some(function) = self.queue.next() else { break };
+            let Some(worker) = self.pool.choose(function) else { break };
             let Some(task) = self.queue.pop() else { break };
             self.begin(task, worker);
         }
@@ -230,7 +267,7 @@ impl Dispatcher {
         if let Claim::UnderWay(_) = self.claim {
             self.claim_failures = self.claim_failures.saturating_add(1);
             let wait = self.store_backoff(self.claim_failures);
-            self.claim = Claim::Resting(self.timers.set(self.now + wait, Timer::RetryClaim));
+            self.claim = Claim::Resting(self.timers.set(self.now.saturating_add(wait), Timer::RetryClaim));
         }
         self.gone.clear();
     }
@@ -238,14 +275,5 @@ impl Dispatcher {
     /// How long the store is left alone after so many failures.
     fn store_backoff(&mut self, failures: u32) -> Duration {
         self.random.backoff(self.config.store_backoff, failures, self.config.store_backoff_max)
-    }
-
-    /// Remembers what a task used up while it is back in the store.
-    fn remember(&mut self, task: TaskId, attempt: Attempt, history: History) {
-        self.histories.insert(task, (attempt, history));
-        if self.histories.len() > HISTORIES_PER_WINDOW * self.config.window {
-            // Ids sort by the time of submission: the oldest task is the least likely to come back.
-            self.histories.pop_first();
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bulkhead_protocol::id::{FunctionId, TaskId, WorkerId};
 use bulkhead_protocol::outcome::Outcome;
-use bulkhead_protocol::task::{Attempt, Priority, RetryPolicy};
+use bulkhead_protocol::task::{Attempt, Priority, RetryPolicy, Spent};
 
 /// A task as it comes from the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,9 @@ pub struct Arrival {
     pub attempt: Attempt,
     /// What ended that attempt; of no meaning when there was none.
     pub cut: Cut,
+    /// What the task had used up when it last went back to the store; an attempt that was lost since is
+    /// charged here.
+    pub spent: Spent,
     /// Most attempts of its function that run at once; the newest arrival's word counts.
     pub concurrency: Option<u32>,
     /// Time since start after which it is too late for its first attempt.
@@ -30,8 +33,12 @@ pub struct Arrival {
 /// What ended the latest attempt of a task that arrives with one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// Nothing was recorded of its end: its worker or the whole server died.
-    Lost,
+    /// Nothing was recorded of its end: its dispatcher died, and with it the executor beside it; a
+    /// remote worker may still run it, and is given [`crate::Config::orphan_wait`] to say so.
+    Lost {
+        /// Where it ran; none when that is not known.
+        worker: Option<WorkerId>,
+    },
     /// It failed, or was lost, and was put back to be tried again.
     Failed,
     /// It was killed by a drain and put back, which is nobody's fault.
@@ -65,16 +72,34 @@ pub enum CancelAnswer {
     Failed,
 }
 
+/// What the store said of an attempt that a worker has in hand and this dispatcher does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecoverAnswer {
+    /// The task is this dispatcher's now and the attempt its newest, or the next after its newest: it
+    /// began without the store's knowledge.
+    Taken(Arrival),
+    /// Another dispatcher has it, or is not known to be dead yet.
+    Owned,
+    /// The attempt is of no interest any more.
+    Stale,
+    /// The store failed to answer.
+    Failed,
+}
+
 /// What a dispatcher is told. Times that go with it are since the driver's start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// The store handed over a task.
+    /// The store handed over a task that was claimed.
     Arrived(Arrival),
     /// The claim is answered: all of its tasks have arrived.
     Claimed,
     /// The claim failed.
     ClaimFailed,
-    /// A worker is there; what it ran under the same id before is lost.
+    /// A worker is there, for the first time or again. Of what it was assigned before under the same
+    /// id, all that it does not have `in_hand` is lost; what it has in hand goes on if it is this
+    /// dispatcher's, and is looked for with [`crate::Output::Recover`] if not. What it asked for and how
+    /// much may wait there is forgotten. The driver sees to it that one id is one process, and bounds
+    /// `in_hand`.
     Hello {
         /// The worker.
         worker: WorkerId,
@@ -82,6 +107,28 @@ pub enum Input {
         kind: WorkerKind,
         /// Attempts that it runs at once.
         slots: u32,
+        /// Every attempt that it was assigned and whose end was not acknowledged. The ends among them it
+        /// says again.
+        in_hand: Vec<(TaskId, Attempt)>,
+    },
+    /// From now on up to `ahead` attempts may wait at a worker beyond its slots.
+    Ahead {
+        /// The worker.
+        worker: WorkerId,
+        /// How many.
+        ahead: u32,
+    },
+    /// The connection to a worker broke: it is assigned nothing, and evicted unless it says hello again
+    /// within [`crate::Config::reconnect_wait`].
+    Disconnected {
+        /// The worker.
+        worker: WorkerId,
+    },
+    /// A worker is to finish what it has and leave. Of no meaning for the executor in this process and
+    /// for unknown workers.
+    DrainWorker {
+        /// The worker.
+        worker: WorkerId,
     },
     /// A pull worker asks for up to `count` tasks; replaces what it asked for before.
     Ready {
@@ -95,7 +142,8 @@ pub enum Input {
         /// The worker.
         worker: WorkerId,
     },
-    /// A worker began an attempt: a sign of life, and the chance to stop what was given up.
+    /// A worker began an attempt: from now on its loss is charged to the task. Also the chance to stop
+    /// what was given up. Attempts of [`WorkerKind::Local`] begin as they are assigned.
     Started {
         /// The worker.
         worker: WorkerId,
@@ -104,7 +152,8 @@ pub enum Input {
         /// The attempt.
         attempt: Attempt,
     },
-    /// An attempt ended and its process is reaped.
+    /// An attempt ended and its process is reaped. Said again by a worker, it changes nothing; the driver
+    /// keeps the first report.
     Ended {
         /// The worker.
         worker: WorkerId,
@@ -117,11 +166,34 @@ pub enum Input {
         /// Size of the report that the driver holds until it is recorded.
         bytes: u64,
     },
-    /// A worker takes no more tasks and leaves when it has none.
+    /// A worker takes no more tasks. It waits for [`crate::Output::Dismiss`], which comes when it has none
+    /// and the store has all that it reported.
     Goodbye {
         /// The worker.
         worker: WorkerId,
     },
+    /// The store answered [`crate::Output::Recover`].
+    Recovered {
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: Attempt,
+        /// What it said.
+        answer: RecoverAnswer,
+    },
+    /// The store refused the start of an attempt: another dispatcher has taken the task over, or it
+    /// has ended. The attempt is killed and its end is of no interest. Of no meaning when the attempt
+    /// does not run any more.
+    Fenced {
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: Attempt,
+    },
+    /// Another dispatcher took over what this one had claimed. What waits here is dropped; what runs
+    /// goes on, and the store's fence decides over its end. A claim under way is answered by an input of
+    /// its own. Told before anything that is claimed anew arrives.
+    TakenOver,
     /// Someone wants a task to end.
     Cancel {
         /// The task.
@@ -161,6 +233,7 @@ impl Input {
         match self {
             Self::Hello { worker, .. }
             | Self::Ready { worker, .. }
+            | Self::Ahead { worker, .. }
             | Self::Heartbeat { worker }
             | Self::Started { worker, .. }
             | Self::Ended { worker, .. }

@@ -5,6 +5,14 @@
 //! carries out what [`Dispatcher::poll`] says until it says nothing more. Inputs and results of
 //! tasks never come here: the driver keeps them until it is told to [`Output::Forget`] the task.
 //!
+//! A task's budgets are kept in the store and come with each arrival, and every record is fenced there
+//! by its attempt. So a dispatcher may die at any time: the next one, or another beside it, gets its
+//! tasks with [`Input::Arrived`]. Attempts on remote workers outlive their dispatcher: a worker says
+//! at its hello what it has in hand, and of what is not known the store is asked ([`Output::Recover`]);
+//! a task that arrives first waits a while for its worker ([`Cut::Lost`]). Nothing that a worker says
+//! is believed but about attempts that it was assigned, or said at its hello that it has, and those
+//! only as the store confirms.
+//!
 //! Where things are: [`Dispatcher`] holds the life of a task; `queue` the order in which tasks
 //! run, `pool` the workers and their room, `retry` whether a failed attempt is tried again,
 //! `timer` what falls due and when.
@@ -22,6 +30,6 @@ mod timer;
 pub use config::Config;
 pub use dispatcher::Dispatcher;
 pub use dispatcher::stats::Stats;
-pub use input::{Arrival, CancelAnswer, Cut, Input, WorkerKind};
+pub use input::{Arrival, CancelAnswer, Cut, Input, RecoverAnswer, WorkerKind};
 pub use output::{Cancelled, Output, Record, Refusal};
 pub use pool::WorkerStats;

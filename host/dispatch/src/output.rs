@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bulkhead_protocol::id::{TaskId, WorkerId};
 use bulkhead_protocol::outcome::Outcome;
-use bulkhead_protocol::task::Attempt;
+use bulkhead_protocol::task::{Attempt, Spent};
 
 /// A change of a task's state that the store is to make, fenced by the attempt it goes with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,11 +13,15 @@ pub enum Record {
     Finish {
         /// How.
         outcome: Outcome,
+        /// Whether it crashed too often.
+        dead_letter: bool,
     },
     /// The task goes back to the queue.
     Requeue {
         /// How its attempt ended.
         outcome: Outcome,
+        /// What it has used up so far.
+        spent: Spent,
         /// Time since start before which it is not claimed again.
         not_before: Duration,
     },
@@ -70,7 +74,8 @@ pub enum Output {
         /// The task.
         task: TaskId,
     },
-    /// Run an attempt on a worker. The driver tells the store that it began, without waiting.
+    /// Run an attempt on a worker. The driver tells the store when it began, without waiting, and comes
+    /// with [`crate::Input::Fenced`] if that is refused.
     Assign {
         /// The worker.
         worker: WorkerId,
@@ -79,7 +84,8 @@ pub enum Output {
         /// The attempt.
         attempt: Attempt,
     },
-    /// Kill an attempt; it still ends with a report.
+    /// Kill an attempt; it still ends with a report. May be said again, and about attempts that the
+    /// worker has only waiting.
     CancelAttempt {
         /// The worker.
         worker: WorkerId,
@@ -87,6 +93,23 @@ pub enum Output {
         task: TaskId,
         /// The attempt.
         attempt: Attempt,
+    },
+    /// Ask the store for the task of an attempt that a worker has in hand, and answer with
+    /// [`crate::Input::Recovered`]. At most one of these is under way for a task, and at most 256 in all.
+    /// The worker may be gone by now: after a failure the store is asked all the same, because it may
+    /// have handed the task over.
+    Recover {
+        /// The worker.
+        worker: WorkerId,
+        /// The task.
+        task: TaskId,
+        /// The attempt.
+        attempt: Attempt,
+    },
+    /// Tell a worker to finish what it has and leave.
+    AskToDrain {
+        /// The worker.
+        worker: WorkerId,
     },
     /// Write to the store and answer with [`crate::Input::Recorded`] or
     /// [`crate::Input::RecordFailed`]. There is never more than one of these under way for a task.
@@ -118,24 +141,28 @@ pub enum Output {
         /// Its last attempt.
         attempt: Attempt,
     },
-    /// Drop a report: its attempt was given up or is unknown.
+    /// Drop the report of this worker's attempt, if there is one, and let the worker forget it if it is
+    /// connected: the attempt was given up, is unknown, or its end is known to be stored.
     Discard {
+        /// The worker that sent it.
+        worker: WorkerId,
         /// The task.
         task: TaskId,
         /// The attempt.
         attempt: Attempt,
     },
-    /// Drop the input and report of a task: nothing more is asked about it.
+    /// Drop the input and reports of a task: nothing more is asked about it before it arrives again.
     Forget {
         /// The task.
         task: TaskId,
     },
-    /// Cut the link to a worker: it was silent for too long. Its attempts are fenced off.
+    /// Cut the link to a worker: it was silent for too long, or speaks without a hello. Its attempts are
+    /// fenced off.
     Evict {
         /// The worker.
         worker: WorkerId,
     },
-    /// A worker that said goodbye has nothing left and may go.
+    /// A worker that said goodbye has nothing left, in hand or unrecorded, and may go.
     Dismiss {
         /// The worker.
         worker: WorkerId,

@@ -93,12 +93,22 @@ impl Queue {
         self.waiting -= 1;
     }
 
-    /// Takes the task that runs next; it counts as running from now on.
-    pub(crate) fn pop(&mut self) -> Option<TaskId> {
-        let (index, function) = ORDER.into_iter().map(lane).find_map(|index| {
+    /// The function of the task that runs next.
+    pub(crate) fn next(&self) -> Option<FunctionId> {
+        self.turn().map(|(_, function)| function)
+    }
+
+    /// The lane and function whose turn it is.
+    fn turn(&self) -> Option<(usize, FunctionId)> {
+        ORDER.into_iter().map(lane).find_map(|index| {
             let (_, function) = self.rotation[index].first_key_value()?;
             Some((index, *function))
-        })?;
+        })
+    }
+
+    /// Takes the task that runs next; it counts as running from now on.
+    pub(crate) fn pop(&mut self) -> Option<TaskId> {
+        let (index, function) = self.turn()?;
         let mut next = None;
         self.change(function, |line, rotation| {
             // Without its turn, the function gets a new one at the end of the rotation.
@@ -111,6 +121,15 @@ impl Queue {
         });
         self.waiting -= 1;
         next.map(|(_, task)| task)
+    }
+
+    /// An attempt of a function runs that never waited here. It counts against the concurrency and may
+    /// exceed it.
+    pub(crate) fn adopt(&mut self, function: FunctionId, concurrency: Option<u32>) {
+        self.change(function, |line, _| {
+            line.concurrency = concurrency;
+            line.running = line.running.saturating_add(1);
+        });
     }
 
     /// A running attempt of a function has ended.
@@ -126,6 +145,16 @@ impl Queue {
     /// How many tasks wait.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    /// Compares with how many attempts of each function run, for tests.
+    pub(crate) fn audit(&self, running: &BTreeMap<FunctionId, u32>) {
+        let counted = self.lines.iter().filter(|(_, line)| line.running > 0);
+        let counted: BTreeMap<FunctionId, u32> = counted.map(|(function, line)| (*function, line.running)).collect();
+        assert_eq!(counted, *running);
+        assert_eq!(self.ready, self.lines.values().map(Line::ready).sum::<usize>());
+        let waiting = |line: &Line| line.lanes.iter().map(|lane| lane.tasks.len()).sum::<usize>();
+        assert_eq!(self.waiting, self.lines.values().map(waiting).sum::<usize>());
     }
 
     /// Changes a line, and puts right what follows from it.

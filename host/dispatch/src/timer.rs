@@ -14,8 +14,12 @@ pub(crate) enum Timer {
     RetryRecord(TaskId),
     /// When to ask the store for tasks again after it failed to answer.
     RetryClaim,
-    /// When to look whether a remote worker was silent for too long.
+    /// When to look whether a remote worker was silent, or its connection broken, for too long.
     Silence(WorkerId),
+    /// When to stop waiting for the worker that may still run a task's attempt.
+    Orphan(TaskId),
+    /// When to ask the store again for a task that a worker has in hand.
+    Recover(TaskId),
     /// When to kill what still runs in a drain.
     DrainGrace,
 }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use bulkhead_protocol::id::TaskId;
-
 use super::Dispatcher;
 use super::task::State;
 use crate::output::Output;
@@ -27,7 +25,11 @@ impl Dispatcher {
     pub(super) fn drain(&mut self, grace: Duration) {
         let deadline = self.now.saturating_add(grace);
         match self.drain {
-            Drain::No => self.release_waiting(),
+            Drain::No => {
+                // The store still has these as claimed, and hands them out again when it is opened anew.
+                self.drop_waiting(|task| Output::Release { task });
+                self.stop_recovering();
+            }
             Drain::Waiting(key) if deadline < key.0 => self.timers.unset(key),
             _ => return,
         }
@@ -36,23 +38,11 @@ impl Dispatcher {
         self.fire_timers();
     }
 
-    /// The store still has these as claimed, and hands them out again when it is opened anew.
-    fn release_waiting(&mut self) {
-        let waiting: Vec<TaskId> = (self.tasks.iter())
-            .filter(|(_, entry)| matches!(entry.state, State::Waiting { .. }))
-            .map(|(task, _)| *task)
-            .collect();
-        for task in waiting {
-            self.take_from_line(task);
-            self.outputs.push_back(Output::Release { task });
-        }
-    }
-
     /// Kills what still runs; the reports put it back in the queue.
     pub(super) fn kill_running(&mut self) {
         self.drain = Drain::Killed;
         for (task, entry) in &mut self.tasks {
-            if let State::Running { worker, drained } = &mut entry.state {
+            if let State::Running { worker, drained, .. } = &mut entry.state {
                 *drained = true;
                 if !entry.cancel {
                     let (task, attempt, worker) = (*task, entry.arrival.attempt, *worker);
@@ -64,7 +54,11 @@ impl Dispatcher {
 
     /// Ends the drain once nothing is left to wait for.
     pub(super) fn finish_drain(&mut self) {
-        if self.running > 0 || self.recording > 0 || !self.asked.is_empty() {
+        if self.drain == Drain::No || self.running > 0 || self.recording > 0 || !self.asked.is_empty() {
+            return;
+        }
+        // Attempts that were given up are killed here as well.
+        if self.pool.runs_locally() {
             return;
         }
         match self.drain {

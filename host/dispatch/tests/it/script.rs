@@ -3,14 +3,20 @@
 //!
 //! Tasks are `t1`, `t2` …, workers `w1` …, functions `a` to `z`, attempts `t1#2`, times in whole
 //! milliseconds. A first line `config KEY=VALUE …` changes bounds.
+//!
+//! `arrive t1 a` is a new task of function `a`; `failed=2`, `drained=2`, `lost=2` and `lost=2@w1` (on
+//! that worker) say how its attempt 2 ended, `losses=1` and the like what it has used up. `hello w1 push
+//! 2 t1#1` is a worker with two slots that has an attempt in hand.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use bulkhead_dispatch::{Arrival, CancelAnswer, Config, Cut, Dispatcher, Input, Output, Record, WorkerKind};
+use bulkhead_dispatch::{
+    Arrival, CancelAnswer, Config, Cut, Dispatcher, Input, Output, Record, RecoverAnswer, WorkerKind,
+};
 use bulkhead_protocol::id::{FunctionId, TaskId, WorkerId};
 use bulkhead_protocol::outcome::Outcome;
-use bulkhead_protocol::task::{Attempt, Priority, RetryPolicy};
+use bulkhead_protocol::task::{Attempt, Priority, RetryPolicy, Spent};
 
 /// Runs a script with seed 1 and returns its transcript.
 pub(crate) fn run(script: &str) -> String {
@@ -53,7 +59,8 @@ pub(crate) fn arrival(number: u64, letter: char) -> Arrival {
         priority: Priority::Normal,
         retry: RetryPolicy::default(),
         attempt: 0,
-        cut: Cut::Lost,
+        cut: Cut::Lost { worker: None },
+        spent: Spent::default(),
         concurrency: None,
         expires: None,
     }
@@ -65,6 +72,8 @@ fn configure(config: &mut Config, line: &str) {
         match key {
             "window" => config.window = value.parse().unwrap(),
             "prefetch" => config.prefetch = value.parse().unwrap(),
+            "losses" => config.losses = value.parse().unwrap(),
+            "returns" => config.returns = value.parse().unwrap(),
             "unrecorded" => config.unrecorded_bytes = value.parse().unwrap(),
             other => panic!("no such bound: {other}"),
         }
@@ -74,7 +83,7 @@ fn configure(config: &mut Config, line: &str) {
 fn input(line: &str) -> Input {
     let words: Vec<&str> = line.split(' ').collect();
     let word = |index: usize| *words.get(index).unwrap_or_else(|| panic!("{line:?} is too short"));
-    let worker = || self::worker(word(1).strip_prefix('w').unwrap().parse().unwrap());
+    let worker = || parse_worker(word(1));
     match word(0) {
         "arrive" => Input::Arrived(parse_arrival(&words[1..])),
         "claimed" => Input::Claimed,
@@ -86,8 +95,31 @@ fn input(line: &str) -> Input {
                 "pull" => WorkerKind::Pull,
                 other => panic!("no such kind of worker: {other}"),
             };
-            Input::Hello { worker: worker(), kind, slots: word(3).parse().unwrap() }
+            let in_hand = words[4..].iter().map(|word| parse_attempt(word)).collect();
+            Input::Hello { worker: worker(), kind, slots: word(3).parse().unwrap(), in_hand }
         }
+        "ahead" => Input::Ahead { worker: worker(), ahead: word(2).parse().unwrap() },
+        "disconnected" => Input::Disconnected { worker: worker() },
+        "drain-worker" => Input::DrainWorker { worker: worker() },
+        "recovered" => {
+            let (task, attempt) = parse_attempt(word(1));
+            let answer = match word(2) {
+                "taken" => {
+                    let number = word(1).split_once('#').unwrap().0;
+                    RecoverAnswer::Taken(parse_arrival(&[&[number], &words[3..]].concat()))
+                }
+                "owned" => RecoverAnswer::Owned,
+                "stale" => RecoverAnswer::Stale,
+                "failed" => RecoverAnswer::Failed,
+                other => panic!("no such answer: {other}"),
+            };
+            Input::Recovered { task, attempt, answer }
+        }
+        "fenced" => {
+            let (task, attempt) = parse_attempt(word(1));
+            Input::Fenced { task, attempt }
+        }
+        "taken-over" => Input::TakenOver,
         "ready" => Input::Ready { worker: worker(), count: word(2).parse().unwrap() },
         "heartbeat" => Input::Heartbeat { worker: worker() },
         "started" => {
@@ -127,9 +159,17 @@ fn parse_arrival(words: &[&str]) -> Arrival {
         match word.split_once('=') {
             None if *word == "high" => arrival.priority = Priority::High,
             None if *word == "low" => arrival.priority = Priority::Low,
-            Some(("lost", attempt)) => {
-                (arrival.attempt, arrival.cut) = (attempt.parse().unwrap(), Cut::Lost);
+            Some(("lost", lost)) => {
+                let (attempt, worker) = match lost.split_once('@') {
+                    Some((attempt, worker)) => (attempt, Some(parse_worker(worker))),
+                    None => (lost, None),
+                };
+                (arrival.attempt, arrival.cut) = (attempt.parse().unwrap(), Cut::Lost { worker });
             }
+            Some(("failures", count)) => arrival.spent.failures = count.parse().unwrap(),
+            Some(("crashes", count)) => arrival.spent.crashes = count.parse().unwrap(),
+            Some(("losses", count)) => arrival.spent.losses = count.parse().unwrap(),
+            Some(("returns", count)) => arrival.spent.returns = count.parse().unwrap(),
             Some(("failed", attempt)) => {
                 (arrival.attempt, arrival.cut) = (attempt.parse().unwrap(), Cut::Failed);
             }
@@ -165,6 +205,10 @@ fn parse_attempt(word: &str) -> (TaskId, Attempt) {
     (parse_task(task), attempt.parse().unwrap())
 }
 
+fn parse_worker(word: &str) -> WorkerId {
+    worker(word.strip_prefix('w').unwrap().parse().unwrap())
+}
+
 fn parse_task(word: &str) -> TaskId {
     task(word.strip_prefix('t').unwrap().parse().unwrap())
 }
@@ -185,16 +229,22 @@ pub(crate) fn show(output: &Output) -> String {
         Output::CancelAttempt { worker, task, attempt } => {
             format!("cancel attempt {}#{attempt} on {}", t(task), w(worker))
         }
-        Output::Record { task, attempt, record: Record::Finish { outcome } } => {
-            format!("finish {}#{attempt} {}", t(task), outcome.kind())
+        Output::Recover { worker, task, attempt } => {
+            format!("ask the store for {}#{attempt} in hand of {}", t(task), w(worker))
         }
-        Output::Record { task, attempt, record: Record::Requeue { outcome, not_before } } => {
-            format!("requeue {}#{attempt} {} not before {}ms", t(task), outcome.kind(), not_before.as_millis())
+        Output::AskToDrain { worker } => format!("ask {} to drain", w(worker)),
+        Output::Record { task, attempt, record: Record::Finish { outcome, dead_letter } } => {
+            let dead = if *dead_letter { " dead letter" } else { "" };
+            format!("finish {}#{attempt} {}{dead}", t(task), outcome.kind())
+        }
+        Output::Record { task, attempt, record: Record::Requeue { outcome, spent, not_before } } => {
+            let not_before = not_before.as_millis();
+            format!("requeue {}#{attempt} {}{} not before {not_before}ms", t(task), outcome.kind(), show_spent(*spent))
         }
         Output::CancelStored { task } => format!("ask the store to cancel {}", t(task)),
         Output::CancelAnswered { task, result } => format!("answer cancel {}: {result:?}", t(task)),
         Output::DeadLetter { task, attempt } => format!("dead letter {}#{attempt}", t(task)),
-        Output::Discard { task, attempt } => format!("discard {}#{attempt}", t(task)),
+        Output::Discard { worker, task, attempt } => format!("discard {}#{attempt} of {}", t(task), w(worker)),
         Output::Forget { task } => format!("forget {}", t(task)),
         Output::Evict { worker } => format!("evict {}", w(worker)),
         Output::Dismiss { worker } => format!("dismiss {}", w(worker)),
@@ -202,4 +252,11 @@ pub(crate) fn show(output: &Output) -> String {
         Output::WakeAt(None) => "no wake-up".into(),
         Output::WakeAt(Some(at)) => format!("wake at {}ms", at.as_millis()),
     }
+}
+
+/// What is not zero, in the words of [`parse_arrival`].
+fn show_spent(spent: Spent) -> String {
+    let Spent { failures, crashes, losses, returns } = spent;
+    let all = [("failures", failures), ("crashes", crashes), ("losses", losses), ("returns", returns)];
+    all.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!(" {what}={count}")).collect()
 }

@@ -1,4 +1,7 @@
-//! What the dispatcher does, one situation a test. Read the snapshots beside this file.
+//! What the dispatcher does, one situation a test. Read the snapshots beside these files.
+//!
+//! Here: the life of a task. `workers`: workers and their connections; `dispatchers`: what the death of
+//! one dispatcher means to the next.
 
 use insta::assert_snapshot;
 
@@ -9,6 +12,9 @@ macro_rules! transcripts {
         $($(#[$doc])* #[test] fn $name() { assert_snapshot!(stringify!($name), run($script)); })*
     };
 }
+
+mod dispatchers;
+mod workers;
 
 transcripts! {
     submit_runs_and_completes: "
@@ -36,10 +42,10 @@ transcripts! {
         1ms claimed
         2ms ended w1 t1#1 error
         3ms recorded t1
-        1000ms arrive t1 a retry=2 failed=1
+        1000ms arrive t1 a retry=2 failed=1 failures=1
         1001ms ended w1 t1#2 panicked
         1002ms recorded t1
-        3000ms arrive t1 a retry=2 failed=2
+        3000ms arrive t1 a retry=2 failed=2 failures=2
         3001ms ended w1 t1#3 timed-out
         3002ms recorded t1
     "
@@ -49,6 +55,18 @@ transcripts! {
         1ms arrive t1 a
         1001ms ended w1 t1#1 timed-out
         1002ms recorded t1
+    "
+
+    /// Found by the simulator: the store did not know the task yet when it was asked to cancel it.
+    cancel_before_the_task_is_stored: "
+        0ms hello w1 local 1
+        1ms cancel t1
+        2ms stored t1 unknown
+        3ms arrive t1 a
+        4ms ended w1 t1#1 ok
+        5ms cancel t2
+        6ms arrive t2 a
+        7ms stored t2 unknown
     "
 
     cancel_queued: "
@@ -118,13 +136,13 @@ transcripts! {
         5ms stored t1 cancelled
     "
 
-    /// The store has the attempt before the restart for running; it is known here that it is not.
+    /// The loss of the attempt before the restart is being recorded: the store decides once it is.
     cancel_after_a_restart: "
         0ms hello w1 local 0
         1ms arrive t1 a lost=1
         2ms cancel t1
-        3ms stored t1 running
-        4ms recorded t1
+        3ms recorded t1
+        4ms stored t1 cancelled
     "
 
     queue_full: "
@@ -173,25 +191,27 @@ transcripts! {
         4ms ended w1 t2#1 ok
     "
 
-    /// Attempt n + 1 runs after a restart, up to two losses; the third ends the task.
+    /// The executor beside a dispatcher dies with it. The loss is charged in the store before the next
+    /// attempt, so that a task that kills its dispatchers comes to an end; the third loss is that end.
     restart_recovery: "
         0ms hello w1 local 2
         1ms arrive t1 a lost=1
-        1ms arrive t2 a lost=2
-        1ms arrive t3 a lost=3
-        2ms recorded t3
-        3ms ended w1 t1#2 ok
-        4ms ended w1 t2#3 setup-failed
+        1ms arrive t2 a lost=3 losses=2
+        2ms recorded t2
+        3ms recorded t1
+        4ms arrive t1 a failed=1 losses=1
+        5ms ended w1 t1#2 ok
     "
 
-    /// A requeued attempt is fenced off, so the next number ends a task without budget; drains
-    /// never do.
+    /// What was put back was judged then: it runs, whatever it has used up.
     restart_recovery_of_requeued_tasks: "
-        0ms hello w1 local 4
-        1ms arrive t1 a failed=2
-        1ms arrive t2 a failed=3
-        1ms arrive t3 a failed=3 retry=1
-        1ms arrive t4 a drained=9
+        0ms hello w1 local 3
+        1ms arrive t1 a failed=2 losses=2
+        1ms arrive t2 a failed=1 retry=1 failures=1
+        1ms arrive t3 a drained=9
+        2ms ended w1 t1#3 setup-failed
+        3ms ended w1 t2#2 error
+        4ms ended w1 t3#10 setup-failed
     "
 
     crash_cap_dead_letters: "
@@ -199,10 +219,10 @@ transcripts! {
         1ms arrive t1 a retry=9
         2ms ended w1 t1#1 crashed
         3ms recorded t1
-        1000ms arrive t1 a retry=9 failed=1
+        1000ms arrive t1 a retry=9 failed=1 failures=1 crashes=1
         1001ms ended w1 t1#2 crashed
         1002ms recorded t1
-        3000ms arrive t1 a retry=9 failed=2
+        3000ms arrive t1 a retry=9 failed=2 failures=2 crashes=2
         3001ms ended w1 t1#3 crashed
         3002ms recorded t1
     "
@@ -220,10 +240,10 @@ transcripts! {
         1ms arrive t1 a
         2ms ended w1 t1#1 setup-failed
         3ms recorded t1
-        1000ms arrive t1 a failed=1
+        1000ms arrive t1 a failed=1 losses=1
         1001ms ended w1 t1#2 setup-failed
         1002ms recorded t1
-        3000ms arrive t1 a failed=2
+        3000ms arrive t1 a failed=2 losses=2
         3001ms ended w1 t1#3 setup-failed
         3002ms recorded t1
     "
@@ -234,7 +254,7 @@ transcripts! {
         10000ms tick
         10001ms recorded t1
         10002ms hello w2 push 1
-        10003ms arrive t1 a failed=1
+        10003ms arrive t1 a failed=1 returns=1
         10004ms ended w1 t1#1 ok
         10005ms ended w2 t1#1 ok
         10006ms started w2 t1#1
@@ -275,7 +295,7 @@ transcripts! {
         1ms arrive t1 a retry=1
         1ms claimed
         2ms ended w1 t1#1 error
-        3ms arrive t1 a retry=1 failed=1
+        3ms arrive t1 a retry=1 failed=1 failures=1
         3ms claimed
         4ms recorded t1
         5ms ended w1 t1#2 error
@@ -336,44 +356,52 @@ transcripts! {
 
     after_a_drain_the_attempt_is_not_charged: "
         0ms hello w1 local 1
-        1ms arrive t1 a drained=1
+        1ms arrive t1 a drained=1 losses=1
         2ms ended w1 t1#2 setup-failed
         3ms recorded t1
-        4ms arrive t1 a failed=2
+        4ms arrive t1 a failed=2 losses=2
         5ms ended w1 t1#3 setup-failed
         6ms recorded t1
-        7ms arrive t1 a failed=3
     "
 
+    /// A worker keeps its reports until the store has them, so it is not dismissed before.
     goodbye: "
         0ms hello w1 push 2
         1ms arrive t1 a
         2ms goodbye w1
         3ms arrive t2 a
         4ms ended w1 t1#1 ok
+        5ms record-failed t1
+        105ms tick
+        106ms recorded t1
     "
 
     silent_worker_is_evicted: "
         0ms hello w1 push 1
         1ms arrive t1 a
+        2ms started w1 t1#1
         6000ms heartbeat w1
         10000ms tick
         16000ms tick
         16001ms recorded t1
         16002ms heartbeat w1
         16003ms hello w1 push 1
-        16004ms arrive t1 a failed=1
+        16004ms arrive t1 a failed=1 losses=1
     "
 
+    /// Two attempts that began and were lost are tried again, the third is the end.
     worker_that_restarts_loses_its_attempts: "
         0ms hello w1 push 1
         1ms arrive t1 a
+        1ms started w1 t1#1
         2ms hello w1 push 1
         3ms recorded t1
-        4ms arrive t1 a failed=1
+        4ms arrive t1 a failed=1 losses=1
+        4ms started w1 t1#2
         5ms hello w1 push 1
         6ms recorded t1
-        7ms arrive t1 a failed=2
+        7ms arrive t1 a failed=2 losses=2
+        7ms started w1 t1#3
         8ms hello w1 push 1
     "
 
@@ -391,8 +419,8 @@ transcripts! {
         0ms hello w1 push 1
         0ms hello w2 push 3
         1ms arrive t1 a
-        1ms arrive t2 a
-        1ms arrive t3 a
-        1ms arrive t4 a
+        1ms arrive t2 b
+        1ms arrive t3 c
+        1ms arrive t4 d
     "
 }

@@ -4,16 +4,19 @@
 //! can come in between does.
 
 mod store;
+mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bulkhead_dispatch::{CancelAnswer, Cancelled, Config, Dispatcher, Input, Output, Record, WorkerKind};
+use bulkhead_dispatch::{Arrival, CancelAnswer, Cancelled, Config, Dispatcher, Input, Output, RecoverAnswer, Stats};
 use bulkhead_protocol::id::{TaskId, WorkerId};
 use bulkhead_protocol::outcome::Outcome;
 use bulkhead_protocol::task::Attempt;
 
 use crate::script;
+use store::{Stored, Write};
+use workers::Worker;
 
 /// One thing that happens; what it happens to is picked by a number.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +25,10 @@ pub(crate) enum Step {
     PopClaim,
     DeliverClaim,
     FailClaim,
+    /// A remote worker begins an attempt that waited there.
+    Start,
+    /// The store hears of it.
+    ApplyStart,
     EndAttempt,
     RepeatEnd,
     ApplyWrite,
@@ -31,30 +38,28 @@ pub(crate) enum Step {
     ApplyCancel,
     DeliverCancel,
     FailCancel,
+    ApplyRecover,
+    DeliverRecover,
+    FailRecover,
     Wait,
     Heartbeat,
+    /// A worker connects, for the first time or again.
     Hello,
+    /// A worker dies, and whatever it had with it.
+    Die,
+    Disconnect,
+    /// A worker speaks of what is not its own.
+    Lie,
     Goodbye,
+    DrainWorker,
     Ready,
+    Ahead,
+    /// The dispatcher dies, and the executor beside it.
     Restart,
-}
-
-/// A task as the store knows it.
-struct Stored {
-    arrival: bulkhead_dispatch::Arrival,
-    claimed: bool,
-    running: bool,
-    /// The lowest attempt that may still start or end the task.
-    fence: Attempt,
-    not_before: Duration,
-    ended: Option<Outcome>,
-}
-
-struct Worker {
-    kind: WorkerKind,
-    slots: u32,
-    leaving: bool,
-    running: BTreeSet<(TaskId, Attempt)>,
+    /// Another dispatcher takes all claims over.
+    TakeOver,
+    /// Another dispatcher does something with a task that it took.
+    Elsewhere,
 }
 
 pub(crate) struct World {
@@ -64,15 +69,25 @@ pub(crate) struct World {
     store: BTreeMap<TaskId, Stored>,
     workers: BTreeMap<WorkerId, Worker>,
     /// The claim under way: how many it may take, and what it took.
-    claim: Option<(usize, Vec<TaskId>)>,
-    /// Writes under way, with the answer once carried out.
-    writes: BTreeMap<TaskId, (Attempt, Record, Option<bool>)>,
+    claim: Option<(usize, Vec<Arrival>)>,
+    /// Starts that the store was not told yet.
+    starts: BTreeSet<(TaskId, Attempt, WorkerId)>,
+    /// Writes under way.
+    writes: BTreeMap<TaskId, Write>,
     cancels: BTreeMap<TaskId, Option<CancelAnswer>>,
-    /// Tasks that arrived and were neither assigned nor given up since.
-    waiting: BTreeSet<TaskId>,
-    /// The newest attempt of each task that was ever assigned.
+    recovers: BTreeMap<TaskId, (Attempt, WorkerId, Option<RecoverAnswer>)>,
+    /// Tasks that someone wants to end and was not answered about.
+    unanswered: BTreeSet<TaskId>,
+    /// The newest attempt of each task that this dispatcher assigned.
     newest: BTreeMap<TaskId, Attempt>,
-    past: Vec<(WorkerId, TaskId, Attempt)>,
+    /// All that was ever assigned, whether it arrived or not.
+    assigned: BTreeSet<(TaskId, Attempt, WorkerId)>,
+    /// All that a worker ever said at a hello that it has.
+    declared: BTreeSet<(TaskId, Attempt, WorkerId)>,
+    /// Whether another dispatcher ever took this one's claims over.
+    was_taken_over: bool,
+    /// How attempts ended, whoever was told.
+    ends: BTreeMap<(TaskId, Attempt, WorkerId), Outcome>,
     wake: Option<Duration>,
     drained: Option<bool>,
     /// Every input, with none for a restart, and every output.
@@ -90,7 +105,7 @@ fn concurrency(letter: char) -> Option<u32> {
 }
 
 fn config() -> Config {
-    Config { window: 24, prefetch: 4, unrecorded_bytes: 1_000, ..Config::default() }
+    Config { window: 24, prefetch: 4, unrecorded_bytes: 1_000, returns: 3, ..Config::default() }
 }
 
 fn nth<T: Clone>(items: impl IntoIterator<Item = T>, pick: usize) -> Option<T> {
@@ -107,11 +122,16 @@ impl World {
             store: BTreeMap::new(),
             workers: BTreeMap::new(),
             claim: None,
+            starts: BTreeSet::new(),
             writes: BTreeMap::new(),
             cancels: BTreeMap::new(),
-            waiting: BTreeSet::new(),
+            recovers: BTreeMap::new(),
+            unanswered: BTreeSet::new(),
             newest: BTreeMap::new(),
-            past: Vec::new(),
+            assigned: BTreeSet::new(),
+            declared: BTreeSet::new(),
+            was_taken_over: false,
+            ends: BTreeMap::new(),
             wake: None,
             drained: None,
             inputs: Vec::new(),
@@ -133,84 +153,64 @@ impl World {
                     self.input(Input::ClaimFailed);
                 }
             }
+            Step::Start => self.start_attempt(pick),
+            Step::ApplyStart => self.apply_start(pick),
             Step::EndAttempt => self.end_attempt(pick, &outcome(pick / 7)),
-            Step::RepeatEnd => {
-                if let Some((worker, task, attempt)) = nth(self.past.clone(), pick) {
-                    self.input(Input::Ended { worker, task, attempt, outcome: Outcome::Succeeded, bytes: 1 });
-                }
-            }
+            Step::RepeatEnd => self.repeat_end(pick),
             Step::ApplyWrite => self.apply_write(pick),
             Step::DeliverWrite => self.deliver_write(pick),
-            Step::FailWrite => {
-                // The store may have carried it out all the same.
-                if let Some(task) = nth(self.writes.keys().copied(), pick) {
-                    let (_, record, _) = self.writes.remove(&task).unwrap();
-                    if matches!(record, Record::Requeue { .. }) {
-                        self.back_in_line(task);
-                    }
-                    self.input(Input::RecordFailed { task });
-                }
-            }
+            Step::FailWrite => self.fail_write(pick),
             Step::Cancel => {
                 if let Some(task) = nth(self.store.keys().copied(), pick) {
+                    self.unanswered.insert(task);
                     self.input(Input::Cancel { task });
                 }
             }
             Step::ApplyCancel => self.apply_cancel(pick),
             Step::DeliverCancel => self.deliver_cancel(pick),
-            Step::FailCancel => {
-                // Not carried out: a cancel that was, and whose answer is lost, is told as failed,
-                // and the task's next transition is refused as stale; the model leaves that out.
-                if let Some(task) = nth(self.cancels.iter().filter(|c| c.1.is_none()).map(|c| *c.0), pick) {
-                    self.cancels.remove(&task);
-                    self.back_in_line(task);
-                    self.input(Input::CancelStored { task, answer: CancelAnswer::Failed });
-                }
-            }
+            Step::FailCancel => self.fail_cancel(pick),
+            Step::ApplyRecover => self.apply_recover(pick),
+            Step::DeliverRecover => self.deliver_recover(pick),
+            Step::FailRecover => self.fail_recover(pick),
             Step::Wait => {
                 let most = Duration::from_millis(pick as u64 % 12_000);
                 self.now = self.wake.map_or(self.now, |wake| wake.min(self.now + most)).max(self.now);
                 self.input(Input::Tick);
             }
             Step::Heartbeat => {
-                if let Some(worker) = nth(self.workers.keys().copied(), pick) {
+                if let Some(worker) = nth(self.linked(), pick) {
                     self.input(Input::Heartbeat { worker });
                 }
             }
-            Step::Hello => self.hello(pick % 3),
-            Step::Goodbye => {
-                if let Some(worker) = nth(self.workers.keys().copied(), pick) {
-                    self.workers.get_mut(&worker).unwrap().leaving = true;
-                    self.input(Input::Goodbye { worker });
-                }
-            }
-            Step::Ready => {
-                if self.workers.contains_key(&script::worker(2)) {
-                    let count = u32::try_from(pick % 5).unwrap();
-                    self.input(Input::Ready { worker: script::worker(2), count });
-                }
-            }
+            Step::Hello => self.hello(pick % 4),
+            Step::Die => self.die(pick),
+            Step::Disconnect => self.disconnect(pick),
+            Step::Lie => self.lie(pick),
+            Step::Goodbye => self.goodbye(pick),
+            Step::DrainWorker => self.input(Input::DrainWorker { worker: script::worker(pick as u64 % 4) }),
+            Step::Ready => self.ready(pick),
+            Step::Ahead => self.ahead(pick),
             Step::Restart => self.restart(),
+            Step::TakeOver => self.take_over(),
+            Step::Elsewhere => self.elsewhere(pick),
         }
     }
 
-    /// Lets everything answer until nothing moves: whatever is possible has then happened.
+    /// Lets everything answer and every worker come back, until nothing is left to do.
     pub(crate) fn settle(&mut self) {
-        if self.drained.is_none() {
-            self.hello(0);
+        for stored in self.store.values_mut() {
+            stored.other = false;
         }
-        for round in 0.. {
-            assert!(round < 2_000, "it never settles");
+        for which in 0..4 {
+            if which > 0 || self.drained.is_none() {
+                self.hello(which);
+            }
+        }
+        for _ in 0..1_000 {
+            self.ready(4);
             let before = self.inputs.len();
-            for _ in 0..self.writes.len() {
-                self.apply_write(0);
-                self.deliver_write(0);
-            }
-            while !self.cancels.is_empty() {
-                self.apply_cancel(0);
-                self.deliver_cancel(0);
-            }
-            while self.workers.values().any(|worker| !worker.running.is_empty()) {
+            self.answer_all();
+            while self.linked().any(|worker| self.workers[&worker].attempts().next().is_some()) {
                 self.end_attempt(0, &Outcome::Succeeded);
             }
             self.pop_claim();
@@ -220,31 +220,89 @@ impl World {
             if self.inputs.len() > before {
                 continue;
             }
+            if self.is_done() {
+                return;
+            }
             let delayed = self.store.values().filter(|task| task.ended.is_none() && !task.claimed);
-            let next = delayed.map(|task| task.not_before).chain(self.wake).filter(|at| *at > self.now).min();
-            // Only a remote worker that is silent for good still has a timer then.
-            let Some(next) = next else { break };
-            self.now = next;
+            let next = delayed.map(|task| task.not_before).filter(|at| *at > self.now).chain(self.wake).min();
+            let Some(next) = next else { panic!("there is nothing to wait for: {:#?}", self.left()) };
+            self.now = next.max(self.now);
+            for worker in self.linked().collect::<Vec<_>>() {
+                self.input(Input::Heartbeat { worker });
+            }
             self.input(Input::Tick);
+        }
+        panic!("it never settles: {:#?}", self.left());
+    }
+
+    fn is_done(&self) -> bool {
+        let stats = self.stats();
+        let in_hand = stats.running + stats.recording + stats.orphaned + stats.recovering + self.unanswered.len();
+        match self.drained {
+            Some(drained) => drained && self.unanswered.is_empty(),
+            None => in_hand == 0 && self.store.values().all(|task| task.ended.is_some()),
+        }
+    }
+
+    /// What did not end, and all that was said about it.
+    fn left(&self) -> Vec<(&Stored, Vec<&String>)> {
+        let said = |task: &TaskId| {
+            let name = format!("t{}", task.0.as_u128() & 0xFFFF_FFFF);
+            let about = move |output: &&String| output.split([' ', '#', ':']).any(|word| word == name);
+            self.outputs.iter().filter(about).collect()
+        };
+        let left = self.store.iter().filter(|(_, stored)| stored.ended.is_none());
+        left.map(|(task, stored)| (stored, said(task))).collect()
+    }
+
+    fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        self.dispatcher.stats(&mut stats);
+        stats
+    }
+
+    fn answer_all(&mut self) {
+        while !self.starts.is_empty() {
+            self.apply_start(0);
+        }
+        while !self.recovers.is_empty() {
+            self.apply_recover(0);
+            self.deliver_recover(0);
+        }
+        for _ in 0..self.writes.len() {
+            self.apply_write(0);
+            self.deliver_write(0);
+        }
+        while !self.cancels.is_empty() {
+            self.apply_cancel(0);
+            self.deliver_cancel(0);
         }
     }
 
     pub(crate) fn drain(&mut self, grace: Duration) {
         self.drained = Some(false);
-        self.waiting.clear();
         self.input(Input::Drain { grace });
     }
 
     pub(crate) fn check_all_ended(&self) {
         for (task, stored) in &self.store {
-            assert!(stored.ended.is_some(), "{task} is stuck; waiting: {:?}", self.waiting);
+            assert!(stored.ended.is_some(), "{task} is stuck");
         }
+        assert!(self.unanswered.is_empty(), "nobody was told of the cancel of {:?}", self.unanswered);
+        for worker in self.linked() {
+            assert!(self.workers[&worker].has.is_empty(), "{worker} keeps {:?}", self.workers[&worker].has);
+        }
+        let stats = self.stats();
+        let left = stats.waiting + stats.running + stats.recording + stats.orphaned + stats.recovering;
+        assert_eq!(left, 0, "{stats:?}");
     }
 
     pub(crate) fn check_drained(&self) {
         assert_eq!(self.drained, Some(true), "the drain does not end");
+        assert!(self.unanswered.is_empty(), "nobody was told of the cancel of {:?}", self.unanswered);
         for (task, stored) in &self.store {
-            assert!(stored.ended.is_some() || !stored.running, "{task} is left as running");
+            let its = stored.claimed && self.newest.get(task) == Some(&stored.arrival.attempt);
+            assert!(stored.ended.is_some() || !stored.running || !its, "{task} is left as running");
         }
     }
 
@@ -273,7 +331,7 @@ impl World {
             self.outputs.push(script::show(&output));
             self.carry_out(output);
         }
-        self.check_nothing_is_stuck();
+        self.dispatcher.audit();
     }
 
     fn carry_out(&mut self, output: Output) {
@@ -288,115 +346,65 @@ impl World {
                 assert!(self.drained.is_some(), "{task} is released without a drain");
             }
             Output::Assign { worker, task, attempt } => self.check_assign(worker, task, attempt),
-            Output::Record { task, attempt, record } => {
-                self.waiting.remove(&task);
-                let old = self.writes.insert(task, (attempt, record, None));
-                assert!(old.is_none(), "two writes for {task} at once");
+            Output::CancelAttempt { worker, task, attempt } => self.kill(worker, task, attempt),
+            Output::Recover { worker, task, attempt } => {
+                let declared = self.declared.contains(&(task, attempt, worker));
+                assert!(declared, "{worker} never said that it has {task}#{attempt}");
+                let old = self.recovers.insert(task, (attempt, worker, None));
+                assert!(old.is_none(), "the store is asked for {task} twice at once");
             }
+            Output::AskToDrain { worker } => {
+                if let Some(worker) = self.workers.get_mut(&worker) {
+                    worker.leaving = true;
+                    worker.asked_to_drain = true;
+                }
+            }
+            Output::Record { task, attempt, record } => self.check_record(task, attempt, record),
             Output::CancelStored { task } => {
-                self.waiting.remove(&task);
                 assert!(self.cancels.insert(task, None).is_none(), "two cancels of {task} at once");
             }
-            Output::CancelAnswered { task, result: Cancelled::Cancelled } => {
-                assert_eq!(self.store[&task].ended, Some(Outcome::Cancelled));
+            Output::CancelAnswered { task, result } => {
+                self.unanswered.remove(&task);
+                let ended = &self.store[&task].ended;
+                match result {
+                    Cancelled::Cancelled => assert_eq!(*ended, Some(Outcome::Cancelled)),
+                    Cancelled::Ended => assert!(ended.is_some() || !self.store[&task].claimed, "{task} has not ended"),
+                    _ => {}
+                }
             }
-            Output::CancelAnswered { task, result: Cancelled::Ended } => {
-                assert!(self.store[&task].ended.is_some(), "{task} has not ended");
-            }
+            Output::Discard { worker, task, attempt } => self.acknowledge(worker, task, attempt),
             Output::Forget { task } => {
                 assert!(!self.writes.contains_key(&task), "{task} is forgotten before it is written");
-                self.waiting.remove(&task);
             }
-            Output::Evict { worker } | Output::Dismiss { worker } => {
-                self.workers.remove(&worker);
-            }
+            Output::Evict { worker } => self.cut(worker),
+            Output::Dismiss { worker } => self.dismiss(worker),
             Output::Drained => {
-                assert!(self.workers.values().all(|worker| worker.running.is_empty()), "attempts still run");
+                let local = self.workers.get(&script::worker(0));
+                assert!(local.is_none_or(|worker| worker.has.is_empty()), "attempts still run");
                 self.drained = Some(true);
             }
             Output::WakeAt(at) => self.wake = at,
-            Output::CancelAttempt { .. }
-            | Output::CancelAnswered { .. }
-            | Output::DeadLetter { .. }
-            | Output::Discard { .. } => {}
+            Output::DeadLetter { task, .. } => assert!(self.store[&task].dead_letter),
         }
     }
 
-    fn check_assign(&mut self, id: WorkerId, task: TaskId, attempt: Attempt) {
-        assert!(self.drained.is_none(), "{task} begins in a drain");
-        let worker = self.workers.get_mut(&id).expect("assigned to a worker that is not there");
-        assert!(worker.running.len() < worker.slots as usize, "{id} has no free slot");
-        assert!(!worker.leaving, "{id} said goodbye");
-        worker.running.insert((task, attempt));
-        let before = self.newest.insert(task, attempt).unwrap_or(0);
-        assert!(attempt > before, "attempt {attempt} after {before}");
-        let stored = self.store.get_mut(&task).unwrap();
-        assert!(self.waiting.remove(&task), "{task} does not wait");
-        assert_eq!(stored.ended, None, "{task} had ended");
-        stored.arrival.attempt = attempt;
-        (stored.running, stored.fence) = (true, attempt);
-        let most = 1 + stored.arrival.retry.max + config().losses;
-        assert!(attempt <= most, "attempt {attempt} of at most {most}");
-        let function = stored.arrival.function;
-        if let Some(most) = stored.arrival.concurrency {
-            assert!(self.running_of(function) <= most as usize, "too many attempts of one function");
-        }
-    }
-
-    fn running_of(&self, function: bulkhead_protocol::id::FunctionId) -> usize {
-        let running = self.workers.values().flat_map(|worker| &worker.running);
-        running.filter(|(task, _)| self.store[task].arrival.function == function).count()
-    }
-
-    fn check_nothing_is_stuck(&self) {
-        let mut stats = bulkhead_dispatch::Stats::default();
-        self.dispatcher.stats(&mut stats);
-        assert_eq!(stats.waiting, self.waiting.len());
-        // Each report is one byte here, so that unrecorded reports never hold back attempts.
-        let has_room = |worker: &Worker| {
-            worker.kind != WorkerKind::Pull && !worker.leaving && worker.running.len() < worker.slots as usize
-        };
-        if self.drained.is_some() || !self.workers.values().any(has_room) {
-            return;
-        }
-        for task in &self.waiting {
-            let arrival = &self.store[task].arrival;
-            let running = self.running_of(arrival.function);
-            let held_back = arrival.concurrency.is_some_and(|most| running >= most as usize);
-            assert!(held_back, "{task} waits beside a free slot");
-        }
-    }
-
-    /// What a remote worker ran under an id that says hello again is lost.
-    fn hello(&mut self, which: usize) {
-        let kinds = [(WorkerKind::Local, 3), (WorkerKind::Push, 2), (WorkerKind::Pull, 2)];
-        let (kind, slots) = kinds[which];
-        let worker = script::worker(which as u64);
-        let running = BTreeSet::new();
-        self.workers.insert(worker, Worker { kind, slots, leaving: false, running });
-        self.input(Input::Hello { worker, kind, slots });
-    }
-
-    fn end_attempt(&mut self, pick: usize, outcome: &Outcome) {
-        let running = self.workers.iter().flat_map(|(id, w)| w.running.iter().map(|r| (*id, r.0, r.1)));
-        let Some((worker, task, attempt)) = nth(running, pick) else { return };
-        self.workers.get_mut(&worker).unwrap().running.remove(&(task, attempt));
-        self.past.push((worker, task, attempt));
-        self.input(Input::Ended { worker, task, attempt, outcome: outcome.clone(), bytes: 1 });
-    }
-
-    /// The server dies and starts again: all but the store is lost.
+    /// The server dies and starts again: all but the store and the remote workers is lost.
     fn restart(&mut self) {
         for stored in self.store.values_mut() {
-            // As the embedded store: it shows the outcome of the attempt before, where there is one.
-            (stored.claimed, stored.running) = (false, false);
+            stored.claimed = false;
             stored.arrival.expires = None;
         }
-        self.workers.clear();
+        self.workers.remove(&script::worker(0));
+        for worker in self.workers.values_mut() {
+            worker.unlink();
+        }
         self.claim = None;
+        self.starts.clear();
         self.writes.clear();
         self.cancels.clear();
-        self.waiting.clear();
+        self.recovers.clear();
+        self.unanswered.clear();
+        self.newest.clear();
         self.wake = None;
         self.inputs.push(None);
         self.dispatcher = Dispatcher::new(config(), self.seed);
