@@ -69,6 +69,14 @@ impl Completion {
         }
     }
 
+    /// Wakes all who wait, to look for themselves: ends may have passed unheard.
+    pub(super) fn wake_all(&self) {
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.values().for_each(|waited| waited.ended.notify_waiters());
+        }
+    }
+
     fn shard(&self, id: TaskId) -> MutexGuard<'_, HashMap<TaskId, Waited>> {
         let shard = usize::from(id.0.as_bytes()[15]) % SHARDS;
         self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bulkhead_protocol::id::TaskId;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::contract::{Choices, success, task};
+use super::contract::{Choices, WORKER, success, task};
 use super::{Error, Store, Submitted, Transition};
 
 /// Set for a process that plays a part: the data folder.
@@ -62,9 +62,9 @@ async fn busy_server() {
             let store = store.clone();
             tokio::spawn(async move {
                 let (id, attempt) = (claimed.task.id, claimed.state.attempt + 1);
-                assert_eq!(store.started(id, attempt, 1).await.unwrap(), Transition::Applied);
+                assert_eq!(store.started(id, attempt, WORKER, 1).await.unwrap(), Transition::Applied);
                 let report = success(format!("{id} {attempt}").as_bytes());
-                assert_eq!(store.finish(id, attempt, report, 2).await.unwrap(), Transition::Applied);
+                assert_eq!(store.finish(id, attempt, report, false, 2).await.unwrap(), Transition::Applied);
                 tell(format!("ended {id} {attempt}"));
             });
         }
@@ -123,7 +123,8 @@ async fn what_was_acknowledged_survives_kill_9() {
                 (None, false) => waiting += 1,
             }
         }
-        assert!(store.queued() >= waiting, "round {round}: {waiting} wait, {} are queued", store.queued());
+        let queued = store.queued().await.unwrap();
+        assert!(queued >= waiting, "round {round}: {waiting} wait, {queued} are queued");
         store.close().await.unwrap();
     }
     assert!(!ended.is_empty());
@@ -141,7 +142,7 @@ async fn server_without_room() {
     for _ in 0..3 {
         let refused = store.submit(vec![meanwhile.clone()]).await;
         assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
-        let refused = store.finish(before.id, 1, success(b""), 1).await;
+        let refused = store.finish(before.id, 1, success(b""), false, 1).await;
         assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
     }
     setrlimit(Resource::RLIMIT_FSIZE, most, most).unwrap();
@@ -151,10 +152,10 @@ async fn server_without_room() {
         tokio::task::yield_now().await;
     }
     assert_eq!(store.state(meanwhile.id).await.unwrap(), None);
-    assert_eq!(store.queued(), 2);
+    assert_eq!(store.queued().await.unwrap(), 2);
     for expected in [before.id, after.id] {
         assert_eq!(store.claim(1).await.unwrap()[0].task.id, expected);
-        assert_eq!(store.finish(expected, 1, success(b""), 1).await.unwrap(), Transition::Applied);
+        assert_eq!(store.finish(expected, 1, success(b""), false, 1).await.unwrap(), Transition::Applied);
     }
     store.close().await.unwrap();
     let store = Store::open_embedded(&folder).await.unwrap();

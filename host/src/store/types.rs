@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bulkhead_protocol::function::{Function, Isolation};
-use bulkhead_protocol::id::{PackageId, TaskId};
+use bulkhead_protocol::id::{PackageId, TaskId, WorkerId};
 use bulkhead_protocol::limits::Limits;
 use bulkhead_protocol::task::{Status, Task, TaskState};
+use serde::{Deserialize, Serialize};
 
 /// Why the store could not do as asked.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,18 @@ pub enum Error {
     InUse {
         /// The folder.
         path: PathBuf,
+    },
+    /// This process was taken for dead and another took over what it had claimed. Told once, by
+    /// [`super::Store::claim`]; the next claim begins anew.
+    #[error("another dispatcher took over what this one had claimed: it was silent for too long")]
+    TakenOver,
+    /// The store's address cannot be understood.
+    #[error("{url:?} is no address of a store: {reason}")]
+    Address {
+        /// What was given, without its password.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The backend failed; nothing was acknowledged.
     #[error("the store is unavailable: {reason}")]
@@ -94,8 +107,8 @@ pub const MAX_WAITERS: usize = 65_536;
 pub struct Claimed {
     /// The task with its input.
     pub task: Arc<Task>,
-    /// How far it had come. `Running`: a crash of the server cut that attempt off; else the attempt, if
-    /// any, ended with the outcome and was requeued.
+    /// How far it had come. `Running`: its dispatcher died (or the whole server) while that attempt ran,
+    /// on [`TaskState::worker`]; else the attempt, if any, ended with the outcome and was requeued.
     pub state: TaskState,
 }
 
@@ -113,6 +126,8 @@ pub enum Transition {
 pub struct TaskFilter {
     /// Only these.
     pub status: Option<Status>,
+    /// Only tasks that crashed too often.
+    pub dead_letters: bool,
     /// Only tasks of the function with this name.
     pub function_name: Option<String>,
     /// Only tasks submitted at or after this; milliseconds since the Unix epoch.
@@ -133,6 +148,49 @@ pub struct TaskPage {
     pub tasks: Vec<(Task, TaskState)>,
     /// Where the next page begins; none at the end.
     pub cursor: Option<TaskId>,
+}
+
+/// What became of the wish to take over the task of an attempt that a worker has in hand.
+#[derive(Clone, Debug)]
+pub enum Recovered {
+    /// The task is this dispatcher's now, and the attempt its newest.
+    Taken(Claimed),
+    /// Another dispatcher has it, or had it and is not known to be dead yet: ask again later.
+    Owned,
+    /// The attempt is not the newest, the task has ended, or it is unknown: whatever the worker says of
+    /// it is of no interest.
+    Stale,
+}
+
+/// What gateways ask of whichever dispatcher it concerns. Best effort: whoever was not connected
+/// misses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Control {
+    /// End a task; the wish is also kept with the task.
+    Cancel(TaskId),
+    /// Let a worker finish what it has and leave.
+    DrainWorker(WorkerId),
+}
+
+/// A worker as its dispatcher last saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerRecord {
+    /// The worker.
+    pub id: WorkerId,
+    /// Its name for people.
+    pub name: String,
+    /// `local`, `push` or `pull`.
+    pub mode: String,
+    /// Attempts that it runs at once.
+    pub slots: u32,
+    /// Attempts that it has.
+    pub running: u32,
+    /// Whether it takes no more tasks.
+    pub draining: bool,
+    /// When it came; milliseconds since the Unix epoch.
+    pub since_ms: u64,
+    /// The dispatcher that it is connected to, by name.
+    pub dispatcher: String,
 }
 
 /// What became of a wish to cancel.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bulkhead_protocol::id::TaskId;
 use bulkhead_protocol::task::Status;
 
-use super::{Fixture, claim_one, submit, success, task};
+use super::{Fixture, WORKER, claim_one, submit, success, task};
 use crate::store::{Store, TOMBSTONE_MS, TaskFilter};
 
 async fn list(store: &Store, filter: TaskFilter) -> Vec<TaskId> {
@@ -18,10 +18,10 @@ pub(super) async fn filters_narrow_a_listing(fixture: Fixture) {
     let store = &fixture.store;
     let ended = submit(store, task(1)).await;
     claim_one(store).await;
-    store.finish(ended, 1, success(b""), 1).await.unwrap();
+    store.finish(ended, 1, success(b""), false, 1).await.unwrap();
     let running = submit(store, task(1)).await;
     claim_one(store).await;
-    store.started(running, 1, 1).await.unwrap();
+    store.started(running, 1, WORKER, 1).await.unwrap();
     let mut labelled = task(2);
     labelled.options.labels.insert("k".to_owned(), "v".to_owned());
     let mut late = task(2);
@@ -78,7 +78,7 @@ pub(super) async fn ended_tasks_expire(mut fixture: Fixture) {
     let [short, usual, long] = [submit(store, short).await, submit(store, usual).await, submit(store, long).await];
     let queued = submit(store, task(1)).await;
     for id in [short, usual, long] {
-        store.finish(id, 1, success(&[2; 5000]), 1000).await.unwrap();
+        store.finish(id, 1, success(&[2; 5000]), false, 1000).await.unwrap();
     }
     let there = async |store: &Store, id| store.state(id).await.unwrap().is_some();
     assert_eq!(store.expire(1010, ttl).await.unwrap(), 0, "an end is kept through its last millisecond");
@@ -96,7 +96,7 @@ pub(super) async fn ended_tasks_expire(mut fixture: Fixture) {
     // That last look at the far future has also forgotten the tombstones.
     assert!(!store.is_expired(short).await.unwrap());
     let again = submit(store, task(1)).await;
-    store.finish(again, 1, success(b""), 1000).await.unwrap();
+    store.finish(again, 1, success(b""), false, 1000).await.unwrap();
     assert_eq!(store.expire(1001 + HOUR_MS, ttl).await.unwrap(), 1);
     assert!(store.is_expired(again).await.unwrap());
     store.expire(1001 + HOUR_MS + TOMBSTONE_MS, ttl).await.unwrap();

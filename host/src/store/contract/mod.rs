@@ -1,56 +1,101 @@
-//! What every backend must do, as tests that know only [`Store`]. A backend passes all of them by
-//! one line of `contract!`.
+//! What every backend must do, as tests that know only [`Store`]. A backend passes all of them by its name
+//! in front of `contract!`.
 
 mod concurrency;
 mod functions;
 mod listing;
+mod outsiders;
 mod queue;
+pub(in crate::store) mod redis_server;
 mod submission;
 mod transitions;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bulkhead_protocol::id::{FunctionId, TaskId};
+use bulkhead_protocol::id::{FunctionId, TaskId, WorkerId};
 use bulkhead_protocol::outcome::{Logs, Outcome, Report, Usage};
 use bulkhead_protocol::task::{Input, Priority, Task, TaskOptions};
 
 use super::embedded::Settings;
-use super::{Claimed, Store, Submitted};
+use super::{Claimed, MAX_QUEUED, RedisSettings, Store, Submitted};
 
 /// No test waits longer for what must come at once.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long a claim waits that must find nothing: far longer than one takes that finds something.
+const QUIET: Duration = Duration::from_millis(150);
+
+/// Where attempts run.
+pub(super) const WORKER: WorkerId = WorkerId(uuid::Uuid::from_u128(7));
 
 /// A store and the means to open it again.
 pub(super) struct Fixture {
     pub(super) store: Store,
-    settings: Settings,
-    folder: tempfile::TempDir,
+    place: Place,
+    max_queued: usize,
+}
+
+/// Where the store of a fixture is.
+enum Place {
+    /// In a folder.
+    Folder(tempfile::TempDir),
+    /// At a URL, in a namespace of its own.
+    Redis(String),
 }
 
 impl Fixture {
     async fn embedded() -> Self {
-        let settings = Settings::default();
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open_embedded_with(folder.path(), settings).await.unwrap();
-        Self { store, settings, folder }
+        Self::open(Place::Folder(tempfile::tempdir().unwrap())).await
+    }
+
+    async fn redis() -> Self {
+        Self::open(Place::Redis(redis_server::shared())).await
+    }
+
+    async fn redis_cluster() -> Self {
+        Self::open(Place::Redis(redis_server::shared_cluster())).await
+    }
+
+    async fn open(place: Place) -> Self {
+        let place = match place {
+            Place::Redis(url) => Place::Redis(format!("{url}?namespace=t-{}", uuid::Uuid::new_v4())),
+            folder => folder,
+        };
+        let store = place.open(MAX_QUEUED).await;
+        Self { store, place, max_queued: MAX_QUEUED }
     }
 
     /// Closes the store and opens it again, as a restart of the server does.
     async fn reopen(&mut self) {
         self.store.close().await.unwrap();
-        self.store = Store::open_embedded_with(self.folder.path(), self.settings).await.unwrap();
+        self.store = self.place.open(self.max_queued).await;
     }
 
     async fn with_max_queued(mut self, max_queued: usize) -> Self {
-        self.settings.max_queued = max_queued;
+        self.max_queued = max_queued;
         self.reopen().await;
         self
     }
 }
 
+impl Place {
+    async fn open(&self, max_queued: usize) -> Store {
+        match self {
+            Self::Folder(folder) => Store::open_embedded_with(folder.path(), Settings { max_queued }).await.unwrap(),
+            Self::Redis(url) => {
+                Store::open_redis(RedisSettings { max_queued, ..RedisSettings::new(url) }).await.unwrap()
+            }
+        }
+    }
+}
+
 macro_rules! contract {
-    ($backend:ident: $($module:ident { $($test:ident)+ })+) => {
+    ([$($backend:ident)+] $tests:tt) => {
+        $(contract!($backend $tests);)+
+    };
+    ($backend:ident { $($module:ident { $($test:ident)+ })+ }) => {
         mod $backend {
             $($(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -64,7 +109,7 @@ macro_rules! contract {
     };
 }
 
-contract!(embedded:
+contract!([embedded redis redis_cluster] {
     functions {
         versions_count_up_and_the_same_entry_is_no_new_version
         several_functions_are_registered_together_or_not_at_all
@@ -110,7 +155,15 @@ contract!(embedded:
         racing_changes_end_each_task_once
         an_end_is_never_missed
     }
-);
+    outsiders {
+        what_was_spent_and_where_it_ran_reads_back
+        a_worker_brings_its_attempt_back
+        a_wish_to_cancel_outlives_the_attempt
+        dead_letters_are_listed_by_themselves
+        workers_are_listed
+        progress_is_kept_until_the_end
+    }
+});
 
 fn now_ms() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
@@ -151,18 +204,12 @@ async fn claim_one(store: &Store) -> Claimed {
 
 /// Whether nothing can be claimed now.
 async fn nothing_to_claim(store: &Store) -> bool {
-    now_or_never(store.claim(1)).await.is_none()
+    tokio::time::timeout(QUIET, store.claim(1)).await.is_err()
 }
 
-/// The output of `future` if its first polls give one; the claim of the embedded store needs no
-/// more for what is there.
-async fn now_or_never<T>(future: impl Future<Output = T>) -> Option<T> {
-    tokio::time::timeout(Duration::ZERO, future).await.ok()
-}
-
-pub(super) fn success(result: &[u8]) -> Report {
+pub(super) fn success(result: &[u8]) -> Arc<Report> {
     let usage = Usage { wall_us: 7, ..Usage::default() };
-    Report { outcome: Outcome::Succeeded, usage, logs: Logs::default(), result: result.to_vec() }
+    Arc::new(Report { outcome: Outcome::Succeeded, usage, logs: Logs::default(), result: result.to_vec() })
 }
 
 /// Repeatable choices from a seed that a failing test prints.

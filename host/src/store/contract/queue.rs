@@ -32,7 +32,7 @@ pub(super) async fn a_claim_is_not_repeated(fixture: Fixture) {
     let store = &fixture.store;
     let id = submit(store, task(1)).await;
     assert_eq!(claim_one(store).await.task.id, id);
-    assert_eq!(store.queued(), 0);
+    assert_eq!(store.queued().await.unwrap(), 0);
     assert!(nothing_to_claim(store).await);
 }
 
@@ -56,7 +56,7 @@ pub(super) async fn a_dropped_claim_loses_nothing(fixture: Fixture) {
             submitted.retain(|id| *id != claimed[0].task.id);
         }
     }
-    assert_eq!(store.queued(), submitted.len());
+    assert_eq!(store.queued().await.unwrap(), submitted.len());
     while !submitted.is_empty() {
         assert_eq!(claim_one(store).await.task.id, submitted.remove(0));
     }
@@ -76,7 +76,7 @@ pub(super) async fn a_delayed_task_waits_for_its_time(mut fixture: Fixture) {
     let past = submit(&fixture.store, delayed(1)).await;
     fixture.reopen().await;
     let store = &fixture.store;
-    assert_eq!(store.queued(), 5);
+    assert_eq!(store.queued().await.unwrap(), 5);
     assert_eq!(claim_one(store).await.task.id, past);
     store.cancel_queued(cancelled, 1).await.unwrap();
     // Waits for the time itself, though nothing else happens meanwhile.
@@ -84,10 +84,10 @@ pub(super) async fn a_delayed_task_waits_for_its_time(mut fixture: Fixture) {
     assert!(now_ms() >= soon_ms);
     assert_eq!(claim_one(store).await.task.id, second);
     assert!(nothing_to_claim(store).await);
-    assert_eq!(store.queued(), 1);
-    store.finish(first, 1, success(b""), 1).await.unwrap();
+    assert_eq!(store.queued().await.unwrap(), 1);
+    store.finish(first, 1, success(b""), false, 1).await.unwrap();
     store.cancel_queued(last, 1).await.unwrap();
-    assert_eq!(store.queued(), 0);
+    assert_eq!(store.queued().await.unwrap(), 0);
 }
 
 pub(super) async fn a_long_queue_is_handed_out_in_order(mut fixture: Fixture) {
@@ -107,10 +107,10 @@ pub(super) async fn a_long_queue_is_handed_out_in_order(mut fixture: Fixture) {
     let claimed = fixture.store.claim(300).await.unwrap();
     assert!(claimed.iter().map(|claimed| claimed.task.id).eq(ids[..300].iter().copied()));
     for id in &ids[..300] {
-        fixture.store.finish(*id, 1, success(b""), 1).await.unwrap();
+        fixture.store.finish(*id, 1, success(b""), false, 1).await.unwrap();
     }
     fixture.reopen().await;
-    assert_eq!(fixture.store.queued(), ids.len() - 300);
+    assert_eq!(fixture.store.queued().await.unwrap(), ids.len() - 300);
     let claimed = fixture.store.claim(TASKS).await.unwrap();
     assert!(claimed.iter().map(|claimed| claimed.task.id).eq(ids[300..].iter().copied()));
     assert!(nothing_to_claim(&fixture.store).await);

@@ -1,8 +1,8 @@
 //! How tasks come in.
 
-use bulkhead_protocol::task::{Status, TaskState};
+use bulkhead_protocol::task::{Spent, Status, TaskState};
 
-use super::{Fixture, claim_one, now_ms, submit, success, task};
+use super::{Fixture, WORKER, claim_one, now_ms, submit, success, task};
 use crate::store::{IDEMPOTENCY_WINDOW_MS, Submitted, Transition};
 
 pub(super) async fn a_stored_task_reads_back(fixture: Fixture) {
@@ -30,7 +30,7 @@ pub(super) async fn large_payloads_read_back(fixture: Fixture) {
         submit(store, stored.clone()).await;
         assert_eq!(store.task(stored.id).await.unwrap().unwrap().0.input, stored.input);
         assert_eq!(claim_one(store).await.task.input, stored.input);
-        store.finish(stored.id, 1, success(&vec![8; bytes]), 1).await.unwrap();
+        store.finish(stored.id, 1, success(&vec![8; bytes]), false, 1).await.unwrap();
         assert_eq!(store.result(stored.id).await.unwrap().unwrap(), vec![8; bytes]);
     }
 }
@@ -51,8 +51,8 @@ pub(super) async fn an_idempotency_key_is_one_task(mut fixture: Fixture) {
     fixture.reopen().await;
     let store = &fixture.store;
     assert_eq!(store.submit(vec![other_input]).await.unwrap(), [Submitted::Conflict(id)]);
-    assert_eq!(store.queued(), 1);
-    store.finish(claim_one(store).await.task.id, 1, success(b""), 1).await.unwrap();
+    assert_eq!(store.queued().await.unwrap(), 1);
+    store.finish(claim_one(store).await.task.id, 1, success(b""), false, 1).await.unwrap();
     assert_eq!(store.submit(vec![keyed(1)]).await.unwrap(), [Submitted::Duplicate(id)]);
 }
 
@@ -85,18 +85,18 @@ pub(super) async fn the_queue_has_a_bound(fixture: Fixture) {
     delayed.options.not_before_ms = Some(now_ms() + 3_600_000);
     let answers = store.submit(vec![delayed, task(1), task(1), task(1)]).await.unwrap();
     assert_eq!(answers, [Submitted::Stored, Submitted::Stored, Submitted::Stored, Submitted::QueueFull]);
-    assert_eq!(store.queued(), 3);
+    assert_eq!(store.queued().await.unwrap(), 3);
     let refused = task(1);
     assert_eq!(store.submit(vec![refused.clone()]).await.unwrap(), [Submitted::QueueFull]);
     assert!(store.state(refused.id).await.unwrap().is_none());
     let claimed = claim_one(store).await;
-    assert_eq!(store.queued(), 2);
+    assert_eq!(store.queued().await.unwrap(), 2);
     submit(store, task(1)).await;
     // What was acknowledged always finds room.
-    assert_eq!(store.started(claimed.task.id, 1, 1).await.unwrap(), Transition::Applied);
+    assert_eq!(store.started(claimed.task.id, 1, WORKER, 1).await.unwrap(), Transition::Applied);
     let outcome = bulkhead_protocol::outcome::Outcome::WorkerLost;
-    assert_eq!(store.requeue(claimed.task.id, 1, outcome, 0).await.unwrap(), Transition::Applied);
-    assert_eq!(store.queued(), 4);
+    assert_eq!(store.requeue(claimed.task.id, 1, outcome, Spent::default(), 0).await.unwrap(), Transition::Applied);
+    assert_eq!(store.queued().await.unwrap(), 4);
 }
 
 pub(super) async fn an_adopted_task_runs(mut fixture: Fixture) {
@@ -105,10 +105,10 @@ pub(super) async fn an_adopted_task_runs(mut fixture: Fixture) {
         fixture.store.adopt(task.clone(), 77).await.unwrap();
     }
     let store = &fixture.store;
-    assert_eq!(store.queued(), 0);
+    assert_eq!(store.queued().await.unwrap(), 0);
     let state = store.state(adopted[0].id).await.unwrap().unwrap();
     assert_eq!((state.status, state.attempt, state.started_at_ms), (Status::Running, 1, Some(77)));
-    assert_eq!(store.finish(adopted[0].id, 1, success(b"r"), 80).await.unwrap(), Transition::Applied);
+    assert_eq!(store.finish(adopted[0].id, 1, success(b"r"), false, 80).await.unwrap(), Transition::Applied);
     fixture.reopen().await;
     let claimed = claim_one(&fixture.store).await;
     assert_eq!((claimed.task.id, claimed.state.attempt), (adopted[1].id, 1));
@@ -119,12 +119,12 @@ pub(super) async fn everything_outlives_a_restart(mut fixture: Fixture) {
     let [ended, running, claimed, queued] = [task(1), task(2), task(3), task(4)];
     store.submit(vec![ended.clone(), running.clone(), claimed.clone(), queued.clone()]).await.unwrap();
     store.claim(3).await.unwrap();
-    store.started(ended.id, 1, 5).await.unwrap();
-    store.finish(ended.id, 1, success(b"result"), 6).await.unwrap();
-    store.started(running.id, 1, 7).await.unwrap();
+    store.started(ended.id, 1, WORKER, 5).await.unwrap();
+    store.finish(ended.id, 1, success(b"result"), false, 6).await.unwrap();
+    store.started(running.id, 1, WORKER, 7).await.unwrap();
     fixture.reopen().await;
     let store = &fixture.store;
-    assert_eq!(store.queued(), 3);
+    assert_eq!(store.queued().await.unwrap(), 3);
     let state = store.state(ended.id).await.unwrap().unwrap();
     assert_eq!((state.status, state.started_at_ms, state.ended_at_ms), (Status::Completed, Some(5), Some(6)));
     assert_eq!(store.result(ended.id).await.unwrap().unwrap(), b"result".as_slice());

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bulkhead_protocol::id::TaskId;
+use bulkhead_protocol::id::{TaskId, WorkerId};
 use bulkhead_protocol::outcome::{Outcome, Report};
-use bulkhead_protocol::task::Attempt;
+use bulkhead_protocol::task::{Attempt, Spent};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Shared;
@@ -17,7 +17,7 @@ use super::functions::Registration;
 use super::record::Place;
 use super::submission::NewTask;
 use super::transition::{Effect, Group};
-use crate::store::types::{CancelQueued, Error, Submitted, Transition};
+use crate::store::types::{CancelQueued, Error, Recovered, Submitted, Transition};
 
 /// Most requests in one group: bounds how long the first of them waits for the others.
 const MAX_GROUP: usize = 1024;
@@ -38,11 +38,27 @@ pub(super) enum Request {
     /// See [`Group::adopt`].
     Adopt { task: Box<NewTask>, started_at_ms: u64, reply: Reply<()> },
     /// See [`Shared::start`]; only for tasks that are being changed or that nobody claimed.
-    Start { id: TaskId, attempt: Attempt, at_ms: u64, reply: Reply<Transition> },
+    Start { id: TaskId, attempt: Attempt, worker: WorkerId, at_ms: u64, reply: Reply<Transition> },
+    /// See [`Shared::recover`].
+    Recover { id: TaskId, attempt: Attempt, reply: Reply<Recovered> },
     /// See [`Group::finish`].
-    Finish { id: TaskId, attempt: Attempt, report: Box<Report>, at_ms: u64, reply: Reply<Transition> },
+    Finish {
+        id: TaskId,
+        attempt: Attempt,
+        report: Arc<Report>,
+        dead_letter: bool,
+        at_ms: u64,
+        reply: Reply<Transition>,
+    },
     /// See [`Group::requeue`].
-    Requeue { id: TaskId, attempt: Attempt, outcome: Outcome, not_before_ms: u64, reply: Reply<Transition> },
+    Requeue {
+        id: TaskId,
+        attempt: Attempt,
+        outcome: Outcome,
+        spent: Spent,
+        not_before_ms: u64,
+        reply: Reply<Transition>,
+    },
     /// See [`Group::cancel`].
     Cancel { id: TaskId, at_ms: u64, reply: Reply<CancelQueued> },
     /// See [`Group::promote`].
@@ -105,14 +121,14 @@ impl Committer {
             return;
         }
         let mut answers: Vec<Answer> = Vec::with_capacity(requests.len());
-        let mut starts = Vec::new();
+        let mut after = Vec::new();
         let shared = self.shared.clone();
         let committed = shared.file.write(|transaction| {
             let mut group = Group::begin(&shared, transaction, &mut self.next_seq, now_ms())?;
             for request in requests {
                 match request {
                     // Decided in memory, once it is known what became of the group.
-                    Request::Start { id, attempt, at_ms, reply } => starts.push((id, attempt, at_ms, reply)),
+                    Request::Start { .. } | Request::Recover { .. } => after.push(request),
                     request => answers.extend(request.carry_out(&mut group)?),
                 }
             }
@@ -126,15 +142,14 @@ impl Committer {
             Ok(effects) => {
                 shared.apply(effects);
                 answers.into_iter().for_each(|answer| answer(Ok(())));
-                for (id, attempt, at_ms, reply) in starts {
-                    // The caller may have gone; the start counts all the same.
-                    let _ = reply.send(shared.start(id, attempt, at_ms));
+                for request in after {
+                    request.carry_out_after(&shared);
                 }
             }
             Err(failure) => {
                 let reason = self.fail(&failure);
                 answers.into_iter().for_each(|answer| answer(Err(&reason)));
-                // The starts are dropped with their replies, which tells their callers.
+                // Those after are dropped with their replies, which tells their callers.
             }
         }
     }
@@ -199,17 +214,29 @@ impl Request {
         Ok(Some(match self {
             Self::Submit { tasks, reply } => answer(reply, group.submit(tasks))?,
             Self::Adopt { task, started_at_ms, reply } => answer(reply, group.adopt(*task, started_at_ms))?,
-            Self::Finish { id, attempt, report, at_ms, reply } => {
-                answer(reply, group.finish(id, attempt, *report, at_ms))?
+            Self::Finish { id, attempt, report, dead_letter, at_ms, reply } => {
+                answer(reply, group.finish(id, attempt, &report, dead_letter, at_ms))?
             }
-            Self::Requeue { id, attempt, outcome, not_before_ms, reply } => {
-                answer(reply, group.requeue(id, attempt, outcome, not_before_ms))?
+            Self::Requeue { id, attempt, outcome, spent, not_before_ms, reply } => {
+                answer(reply, group.requeue(id, attempt, outcome, spent, not_before_ms))?
             }
             Self::Cancel { id, at_ms, reply } => answer(reply, group.cancel(id, at_ms))?,
             Self::Promote { reply } => answer(reply, group.promote())?,
             Self::Expire { now_ms, ttl_ms, reply } => answer(reply, group.expire(now_ms, ttl_ms))?,
-            Self::Start { .. } | Self::Register(_) | Self::Close { .. } => return Ok(None),
+            Self::Start { .. } | Self::Recover { .. } | Self::Register(_) | Self::Close { .. } => return Ok(None),
         }))
+    }
+
+    /// Does what is decided in memory, between two groups.
+    fn carry_out_after(self, shared: &Shared) {
+        // The caller may have gone; what was decided counts all the same.
+        match self {
+            Self::Start { id, attempt, worker, at_ms, reply } => {
+                let _ = reply.send(shared.start(id, attempt, worker, at_ms));
+            }
+            Self::Recover { id, attempt, reply } => drop(reply.send(shared.recover(id, attempt))),
+            _ => {}
+        }
     }
 
     /// Answers that nothing was done.
@@ -221,6 +248,7 @@ impl Request {
                 drop(reply.send(Err(error())));
             }
             Self::Cancel { reply, .. } => drop(reply.send(Err(error()))),
+            Self::Recover { reply, .. } => drop(reply.send(Err(error()))),
             Self::Expire { reply, .. } => drop(reply.send(Err(error()))),
             Self::Adopt { reply, .. } | Self::Promote { reply } | Self::Close { reply } => {
                 drop(reply.send(Err(error())));

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use crate::store::types::Error;
 
 /// The layout that this code writes and the only one that it reads.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The folder, held until released.
 pub(super) struct Folder {
@@ -193,7 +193,7 @@ mod tests {
     async fn another_format_is_refused_with_its_number() {
         let folder = tempfile::tempdir().unwrap();
         Store::open_embedded(folder.path()).await.unwrap().close().await.unwrap();
-        for (content, expected) in [("2\n", "newer version"), ("0\n", "format 0"), ("x", "no number")] {
+        for (content, expected) in [("3\n", "newer version"), ("0\n", "format 0"), ("x", "no number")] {
             fs::write(folder.path().join("FORMAT"), content).unwrap();
             let Err(Error::Folder { source, .. }) = Store::open_embedded(folder.path()).await else {
                 panic!("{content:?} was taken");

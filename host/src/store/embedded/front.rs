@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bulkhead_protocol::function::{Function, FunctionRef};
-use bulkhead_protocol::id::{FunctionId, PackageId, TaskId};
+use bulkhead_protocol::id::{FunctionId, PackageId, TaskId, WorkerId};
 use bulkhead_protocol::outcome::{Logs, Outcome, Report};
 use bulkhead_protocol::package::sha256;
-use bulkhead_protocol::task::{Attempt, Status, Task, TaskState};
+use bulkhead_protocol::task::{Attempt, Progress, Spent, Status, Task, TaskState};
 use bytes::Bytes;
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, broadcast, mpsc, oneshot};
 
 use super::Shared;
 use super::committer::{Committer, MAX_PENDING, Reply, Request, now_ms};
@@ -21,10 +21,12 @@ use super::folder::Folder;
 use super::functions::{self, Registration, Registry};
 use super::listing;
 use super::live::QueueKey;
+use super::local::Local;
 use super::record::{EncodedTask, Payload, StateRecord, decode_versioned};
 use super::submission::NewTask;
 use crate::store::types::{
-    CancelQueued, Claimed, Error, MAX_QUEUED, NewFunction, Registered, Submitted, TaskFilter, TaskPage, Transition,
+    CancelQueued, Claimed, Control, Error, MAX_QUEUED, NewFunction, Recovered, Registered, Submitted, TaskFilter,
+    TaskPage, Transition, WorkerRecord,
 };
 
 /// Bytes of payload that wait for the committer; more wait for room.
@@ -52,6 +54,8 @@ pub(in crate::store) struct Embedded {
     shared: Arc<Shared>,
     /// To the committer, which ends when this is gone.
     requests: mpsc::Sender<Request>,
+    /// What is never written.
+    local: Local,
     /// Room for payloads on their way to the committer, in [`PENDING_GRAIN`]s.
     room: Semaphore,
 }
@@ -80,7 +84,7 @@ impl Embedded {
             committer.run();
         });
         spawned.map_err(|error| shared.folder.error(error))?;
-        Ok(Self { shared, requests, room: Semaphore::new(MAX_PENDING_BYTES / PENDING_GRAIN) })
+        Ok(Self { shared, requests, local: Local::new(), room: Semaphore::new(MAX_PENDING_BYTES / PENDING_GRAIN) })
     }
 
     pub(in crate::store) async fn put_package(&self, id: PackageId, package: Bytes) -> Result<(), Error> {
@@ -194,11 +198,12 @@ impl Embedded {
         &self,
         id: TaskId,
         attempt: Attempt,
+        worker: WorkerId,
         at_ms: u64,
     ) -> Result<Transition, Error> {
-        match self.shared.start_claimed(id, attempt, at_ms) {
+        match self.shared.start_claimed(id, attempt, worker, at_ms) {
             Some(transition) => Ok(transition),
-            None => self.ask(|reply| Request::Start { id, attempt, at_ms, reply }).await,
+            None => self.ask(|reply| Request::Start { id, attempt, worker, at_ms, reply }).await,
         }
     }
 
@@ -206,12 +211,12 @@ impl Embedded {
         &self,
         id: TaskId,
         attempt: Attempt,
-        report: Report,
+        report: Arc<Report>,
+        dead_letter: bool,
         at_ms: u64,
     ) -> Result<Transition, Error> {
         let _room = self.room(report.result.len()).await?;
-        let report = Box::new(report);
-        self.ask(|reply| Request::Finish { id, attempt, report, at_ms, reply }).await
+        self.ask(|reply| Request::Finish { id, attempt, report, dead_letter, at_ms, reply }).await
     }
 
     pub(in crate::store) async fn requeue(
@@ -219,13 +224,66 @@ impl Embedded {
         id: TaskId,
         attempt: Attempt,
         outcome: Outcome,
+        spent: Spent,
         not_before_ms: u64,
     ) -> Result<Transition, Error> {
-        self.ask(|reply| Request::Requeue { id, attempt, outcome, not_before_ms, reply }).await
+        self.ask(|reply| Request::Requeue { id, attempt, outcome, spent, not_before_ms, reply }).await
     }
 
     pub(in crate::store) async fn cancel_queued(&self, id: TaskId, at_ms: u64) -> Result<CancelQueued, Error> {
         self.ask(|reply| Request::Cancel { id, at_ms, reply }).await
+    }
+
+    pub(in crate::store) async fn recover(
+        &self,
+        id: TaskId,
+        attempt: Attempt,
+        // Only one dispatcher ever uses this store, so that it matters not which worker it is.
+        _worker: WorkerId,
+    ) -> Result<Recovered, Error> {
+        self.ask(|reply| Request::Recover { id, attempt, reply }).await
+    }
+
+    pub(in crate::store) async fn send_control(&self, control: Control) -> Result<(), Error> {
+        if let Control::Cancel(id) = control
+            && let Some(task) = self.shared.live().tasks.get_mut(&id)
+        {
+            task.unwanted = true;
+        }
+        // Nobody listens when no dispatcher runs.
+        let _ = self.local.controls.send(control);
+        Ok(())
+    }
+
+    pub(in crate::store) fn controls(&self) -> broadcast::Receiver<Control> {
+        self.local.controls.subscribe()
+    }
+
+    pub(in crate::store) async fn publish_workers(
+        &self,
+        dispatcher: &str,
+        workers: Vec<WorkerRecord>,
+    ) -> Result<(), Error> {
+        self.local.publish_workers(dispatcher, workers);
+        Ok(())
+    }
+
+    pub(in crate::store) async fn workers(&self) -> Result<Vec<WorkerRecord>, Error> {
+        Ok(self.local.workers())
+    }
+
+    pub(in crate::store) async fn set_progress(&self, said: Vec<(TaskId, Progress)>) -> Result<(), Error> {
+        let mut live = self.shared.live();
+        for (id, progress) in said {
+            if let Some(task) = live.tasks.get_mut(&id) {
+                task.progress = Some(progress);
+            }
+        }
+        Ok(())
+    }
+
+    pub(in crate::store) async fn progress(&self, id: TaskId) -> Result<Option<Progress>, Error> {
+        Ok(self.shared.live().tasks.get(&id).and_then(|task| task.progress.clone()))
     }
 
     pub(in crate::store) fn task(&self, id: TaskId) -> Result<Option<(Arc<Task>, TaskState)>, Error> {
@@ -317,8 +375,11 @@ impl Embedded {
         }
     }
 
-    pub(in crate::store) fn queued(&self) -> usize {
-        self.shared.live().queued
+    pub(in crate::store) fn queued(&self) -> Result<usize, Error> {
+        match self.requests.is_closed() {
+            true => Err(stopped()),
+            false => Ok(self.shared.live().queued),
+        }
     }
 
     pub(in crate::store) async fn close(&self) -> Result<(), Error> {

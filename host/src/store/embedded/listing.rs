@@ -43,7 +43,8 @@ pub(super) fn page(
                 (None, Some(bytes)) => StateRecord::decode(bytes.value())?.unclaimed_state(),
                 (None, None) => StateRecord::queued(place).state,
             };
-            if filter.status.is_none_or(|status| status == state.status) {
+            if filter.status.is_none_or(|status| status == state.status) && (state.dead_letter || !filter.dead_letters)
+            {
                 task.input.bytes = Vec::new();
                 page.tasks.push((task, state));
             }

@@ -5,7 +5,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use bulkhead_protocol::id::{FunctionId, TaskId};
-use bulkhead_protocol::task::{Attempt, Priority, TaskState};
+use bulkhead_protocol::task::{Attempt, Priority, Progress, TaskState};
 
 use super::database::Failure;
 use super::record::{Place, StateRecord};
@@ -45,6 +45,11 @@ pub(super) struct LiveTask {
     pub(super) changing: bool,
     /// Nobody claimed it: the entry only keeps claims away until the change is committed.
     pub(super) reserved: bool,
+    /// Somebody asked for its end: it is not queued again. In memory alone, as whoever asked learns of a
+    /// restart.
+    pub(super) unwanted: bool,
+    /// What its function last said of its progress.
+    pub(super) progress: Option<Progress>,
 }
 
 /// All of it. Guarded by one mutex; nothing under it waits for a sync.
@@ -85,7 +90,17 @@ impl LiveTask {
     pub(super) fn claimed(queue: QueueKey, seq: u64, result_ttl_ms: Option<u64>, record: StateRecord) -> Self {
         let fence = record.fence;
         let state = record.unclaimed_state();
-        Self { queue, seq, result_ttl_ms, state, fence, changing: false, reserved: false }
+        Self {
+            queue,
+            seq,
+            result_ttl_ms,
+            state,
+            fence,
+            changing: false,
+            reserved: false,
+            unwanted: false,
+            progress: None,
+        }
     }
 
     /// Its record on disk, where it still stands in its queue.

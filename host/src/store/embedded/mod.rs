@@ -18,6 +18,7 @@ mod front;
 mod functions;
 mod listing;
 mod live;
+mod local;
 mod record;
 mod shared;
 mod submission;

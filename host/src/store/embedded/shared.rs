@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use bulkhead_protocol::id::{FunctionId, TaskId};
+use bulkhead_protocol::id::{FunctionId, TaskId, WorkerId};
 use bulkhead_protocol::task::{Attempt, Priority, Status, Task, TaskState};
 use redb::{ReadTransaction, ReadableTable};
 use tokio::sync::Notify;
@@ -15,7 +15,7 @@ use super::live::{Live, LiveTask, QueueKey};
 use super::record::{Place, StateRecord, TaskRecord};
 use super::transition::{priority_number, queue_entry};
 use crate::store::completion::Completion;
-use crate::store::types::{Claimed, Error, Transition};
+use crate::store::types::{Claimed, Error, Recovered, Transition};
 
 /// The memory of the embedded store.
 pub(super) struct Shared {
@@ -126,7 +126,13 @@ impl Shared {
 
     /// Notes in memory that an attempt began; none when the committer must decide, because a
     /// change of the task is on its way or nobody claimed it.
-    pub(super) fn start_claimed(&self, id: TaskId, attempt: Attempt, at_ms: u64) -> Option<Transition> {
+    pub(super) fn start_claimed(
+        &self,
+        id: TaskId,
+        attempt: Attempt,
+        worker: WorkerId,
+        at_ms: u64,
+    ) -> Option<Transition> {
         let mut live = self.live();
         let live = &mut *live;
         let task = live.tasks.get_mut(&id).filter(|task| !task.changing)?;
@@ -137,6 +143,7 @@ impl Shared {
             task.state.status = Status::Running;
             task.state.attempt = attempt;
             task.state.started_at_ms = Some(at_ms);
+            task.state.worker = Some(worker);
             task.fence = attempt;
             live.unwritten_starts.push(id);
         }
@@ -145,13 +152,49 @@ impl Shared {
 
     /// Notes that an attempt began; between the committer's groups, so nothing else changes the
     /// task meanwhile but a claim.
-    pub(super) fn start(&self, id: TaskId, attempt: Attempt, at_ms: u64) -> Result<Transition, Error> {
-        if let Some(transition) = self.start_claimed(id, attempt, at_ms) {
+    pub(super) fn start(
+        &self,
+        id: TaskId,
+        attempt: Attempt,
+        worker: WorkerId,
+        at_ms: u64,
+    ) -> Result<Transition, Error> {
+        if let Some(transition) = self.start_claimed(id, attempt, worker, at_ms) {
             return Ok(transition);
         }
+        self.take_out(id, attempt)?;
+        Ok(self.start_claimed(id, attempt, worker, at_ms).unwrap_or(Transition::Stale))
+    }
+
+    /// Finds the task of an attempt that outlived the server, or whose dispatcher is this one; between
+    /// the committer's groups as well.
+    pub(super) fn recover(&self, id: TaskId, attempt: Attempt) -> Result<Recovered, Error> {
+        let held = self.live().tasks.get(&id).filter(|task| !task.reserved).map(|task| task.state.clone());
+        // As it is on disk, RUNNING included: that says which attempt was cut off, as for a claim.
+        let recorded = match held {
+            Some(_) => None,
+            None => self.file.read(|transaction| read_record(transaction, id))?.map(|record| record.state),
+        };
+        self.take_out(id, attempt)?;
+        let fence = self.live().tasks.get(&id).filter(|task| !task.changing).map(|task| task.fence);
+        let (Some(fence), Some(state)) = (fence, held.or(recorded)) else { return Ok(Recovered::Stale) };
+        // One that began without the store's knowledge is the next after the newest, which had ended.
+        let next = state.attempt.saturating_add(1);
+        let is_newest = attempt == state.attempt || (attempt == next && state.status != Status::Running);
+        if attempt < fence || !is_newest {
+            return Ok(Recovered::Stale);
+        }
+        Ok(match self.task(id)? {
+            Some((task, _)) => Recovered::Taken(Claimed { task: task.into(), state }),
+            None => Recovered::Stale,
+        })
+    }
+
+    /// Claims a queued task out of turn, if `attempt` may still be its newest.
+    fn take_out(&self, id: TaskId, attempt: Attempt) -> Result<(), Error> {
         let found = self.file.read(|transaction| read_task(transaction, id))?;
-        let Some((TaskRecord { task, .. }, record)) = found else { return Ok(Transition::Stale) };
-        let Some(Place::Ready { seq }) = record.place else { return Ok(Transition::Stale) };
+        let Some((TaskRecord { task, .. }, record)) = found else { return Ok(()) };
+        let Some(Place::Ready { seq }) = record.place else { return Ok(()) };
         let queue = QueueKey { priority: task.options.priority, function: task.function };
         let mut live = self.live();
         if !live.tasks.contains_key(&id) && attempt >= record.fence {
@@ -160,8 +203,7 @@ impl Shared {
             live.queued = live.queued.saturating_sub(1);
             live.tasks.insert(id, LiveTask::claimed(queue, seq, task.options.result_ttl_ms, record));
         }
-        drop(live);
-        Ok(self.start_claimed(id, attempt, at_ms).unwrap_or(Transition::Stale))
+        Ok(())
     }
 
     /// Takes up to `max` tasks from the queues.

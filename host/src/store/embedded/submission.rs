@@ -75,6 +75,8 @@ impl Group<'_> {
             fence: 1,
             changing: false,
             reserved: false,
+            unwanted: false,
+            progress: None,
         };
         self.effects.push(Effect::Adopted { id: task.id, task: Box::new(live) });
         Ok(())

@@ -4,7 +4,7 @@
 
 use bulkhead_protocol::id::TaskId;
 use bulkhead_protocol::outcome::{Outcome, Report};
-use bulkhead_protocol::task::{Attempt, Priority, Status, TaskState};
+use bulkhead_protocol::task::{Attempt, Priority, Spent, Status, TaskState};
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::Shared;
@@ -99,12 +99,14 @@ impl<'t> Group<'t> {
         &mut self,
         id: TaskId,
         attempt: Attempt,
-        report: Report,
+        report: &Report,
+        dead_letter: bool,
         at_ms: u64,
     ) -> Result<Transition, Failure> {
-        let Some(found) = self.seize(id, |record| attempt >= record.fence)?.ok() else {
+        let Some(mut found) = self.seize(id, |record| attempt >= record.fence)?.ok() else {
             return Ok(Transition::Stale);
         };
+        found.record.state.dead_letter = dead_letter;
         self.end(id, found, attempt, report, at_ms)?;
         Ok(Transition::Applied)
     }
@@ -122,7 +124,7 @@ impl<'t> Group<'t> {
             }
         };
         let attempt = found.record.state.attempt;
-        self.end(id, found, attempt, Report::without_process(Outcome::Cancelled), at_ms)?;
+        self.end(id, found, attempt, &Report::without_process(Outcome::Cancelled), at_ms)?;
         Ok(CancelQueued::Cancelled)
     }
 
@@ -132,17 +134,24 @@ impl<'t> Group<'t> {
         id: TaskId,
         attempt: Attempt,
         outcome: Outcome,
+        spent: Spent,
         not_before_ms: u64,
     ) -> Result<Transition, Failure> {
         let Some(mut found) = self.seize(id, |record| attempt >= record.fence)?.ok() else {
             return Ok(Transition::Stale);
         };
+        if self.shared.live().tasks.get(&id).is_some_and(|task| task.unwanted) {
+            self.end(id, found, attempt, &Report::without_process(Outcome::Cancelled), self.now_ms)?;
+            return Ok(Transition::Applied);
+        }
         self.leave(id, &found)?;
         let place = self.new_place(Some(not_before_ms));
         let state = &mut found.record.state;
         state.status = Status::Queued;
         state.attempt = attempt;
         state.outcome = Some(outcome);
+        state.spent = spent;
+        state.worker = None;
         found.record.fence = attempt + 1;
         found.record.place = Some(place);
         self.write_state(id, &found.record)?;
@@ -206,13 +215,13 @@ impl<'t> Group<'t> {
         Ok(Some((queue, task.options.result_ttl_ms, record)))
     }
 
-    fn end(&mut self, id: TaskId, found: Found, attempt: Attempt, report: Report, at_ms: u64) -> Result<(), Failure> {
+    fn end(&mut self, id: TaskId, found: Found, attempt: Attempt, report: &Report, at_ms: u64) -> Result<(), Failure> {
         self.leave(id, &found)?;
         let Report { outcome, usage, logs, result } = report;
         let status = if outcome.is_success() { Status::Completed } else { Status::Failed };
-        let result = if outcome.is_success() { result } else { Vec::new() };
+        let result = if outcome.is_success() { result.clone() } else { Vec::new() };
         let (result, apart) = Payload::of(result);
-        let logs = encode_logs(&logs)?;
+        let logs = encode_logs(logs)?;
         let key = id.0.into_bytes();
         if let Some(bytes) = apart {
             self.payloads.insert((key, PAYLOAD_RESULT), bytes.as_slice())?;
@@ -223,10 +232,10 @@ impl<'t> Group<'t> {
         let state = TaskState {
             status,
             attempt,
-            started_at_ms: found.record.state.started_at_ms,
             ended_at_ms: Some(at_ms),
-            outcome: Some(outcome),
-            usage,
+            outcome: Some(outcome.clone()),
+            usage: *usage,
+            ..found.record.state
         };
         let record = StateRecord { state, fence: attempt, place: None, result, has_logs: logs.is_some() };
         self.write_state(id, &record)?;
@@ -305,6 +314,8 @@ fn reserve(live: &mut Live, id: TaskId, found: &Found) {
                 fence: found.record.fence,
                 changing: true,
                 reserved: true,
+                unwanted: false,
+                progress: None,
             };
             live.tasks.insert(id, task);
         }

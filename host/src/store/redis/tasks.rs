@@ -1,0 +1,237 @@
+//! Tasks: how they come in, change and are read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bulkhead_protocol::id::TaskId;
+use bulkhead_protocol::outcome::{Logs, Outcome, Report};
+use bulkhead_protocol::task::{Attempt, Progress, Spent, Task, TaskState};
+use bytes::Bytes;
+use redis::Value;
+use tokio::time::Instant;
+
+use super::desk::cancelled;
+use super::record::{EncodedTask, STATE_FIELDS, bytes, decode, encode, state, unreadable};
+use super::scripts::{CANCEL, CONTROL, FINISH, PAYLOAD, PROGRESS, REQUEUE, SUBMIT};
+use super::shared::{BULK_BYTES, Shared};
+use crate::store::types::{CancelQueued, Control, Error, IDEMPOTENCY_WINDOW_MS, Submitted, Transition};
+
+/// Most tasks that one script stores: bounds how long it keeps the server.
+const SUBMITTED_AT_ONCE: usize = 256;
+
+/// Bytes of tasks from which on a script takes no more of them.
+const SUBMITTED_BYTES: usize = 4 * 1024 * 1024;
+
+/// Most tasks whose progress one script notes.
+const PROGRESS_AT_ONCE: usize = 256;
+
+/// How long to wait before a state is read again that somebody waits for, while Redis does not answer.
+const READ_AGAIN: Duration = Duration::from_millis(200);
+
+impl Shared {
+    pub(in crate::store) async fn submit(&self, tasks: Vec<Task>) -> Result<Vec<Submitted>, Error> {
+        let mut answers = Vec::with_capacity(tasks.len());
+        let mut batch: Vec<EncodedTask> = Vec::new();
+        let mut size = 0;
+        for task in tasks {
+            let task = EncodedTask::new(task)?;
+            if batch.len() == SUBMITTED_AT_ONCE || (!batch.is_empty() && size + task.size() > SUBMITTED_BYTES) {
+                answers.extend(self.submit_batch(&batch).await?);
+                batch.clear();
+                size = 0;
+            }
+            size += task.size();
+            batch.push(task);
+        }
+        if !batch.is_empty() {
+            answers.extend(self.submit_batch(&batch).await?);
+        }
+        Ok(answers)
+    }
+
+    async fn submit_batch(&self, tasks: &[EncodedTask]) -> Result<Vec<Submitted>, Error> {
+        let mut call = SUBMIT.call().text(self.max_queued).text(IDEMPOTENCY_WINDOW_MS);
+        for task in tasks {
+            let (key, content) = task.idempotency.as_ref().map_or(("", ""), |(key, content)| (key, content));
+            call = call.text(task.id).bytes(task.lane.as_bytes()).optional(task.not_before_ms);
+            call =
+                call.text(task.submitted_at_ms).optional(task.ttl_ms).bytes(key.as_bytes()).bytes(content.as_bytes());
+            call = call.bytes(&task.record).bytes(&task.input);
+        }
+        let answers: Vec<String> = self.run(call).await?;
+        if answers.len() != tasks.len() {
+            return Err(unreadable("a submission's answer has another length"));
+        }
+        answers.iter().map(|answer| submitted(answer)).collect()
+    }
+
+    pub(in crate::store) async fn finish(
+        &self,
+        id: TaskId,
+        attempt: Attempt,
+        report: &Report,
+        dead_letter: bool,
+        at_ms: u64,
+    ) -> Result<Transition, Error> {
+        let Report { outcome, usage, logs, result } = report;
+        let (status, result) = if outcome.is_success() { ("C", result.as_slice()) } else { ("F", [].as_slice()) };
+        let (outcome, usage) = (encode(outcome)?, encode(usage)?);
+        let logs = if *logs == Logs::default() { Vec::new() } else { encode(logs)? };
+        let call = FINISH.call().text(self.result_ttl_ms).text(id).text(attempt).text(at_ms).text(status);
+        let call = call.bytes(&outcome).bytes(&usage).bytes(result).bytes(&logs);
+        let answer: String = self.run(call.optional(dead_letter.then_some(1))).await?;
+        Ok(transition(&answer))
+    }
+
+    pub(in crate::store) async fn requeue(
+        &self,
+        id: TaskId,
+        attempt: Attempt,
+        outcome: &Outcome,
+        spent: Spent,
+        not_before_ms: u64,
+    ) -> Result<Transition, Error> {
+        let (cancelled, outcome, spent) = (cancelled()?, encode(outcome)?, encode(&spent)?);
+        let call = REQUEUE.call().text(self.result_ttl_ms).bytes(&cancelled).text(id).text(attempt);
+        let answer: String = self.run(call.bytes(&outcome).bytes(&spent).text(not_before_ms)).await?;
+        Ok(transition(&answer))
+    }
+
+    pub(in crate::store) async fn cancel_queued(&self, id: TaskId, at_ms: u64) -> Result<CancelQueued, Error> {
+        let cancelled = cancelled()?;
+        let call = CANCEL.call().text(self.result_ttl_ms).bytes(&cancelled).text(id).text(at_ms);
+        let answer: String = self.run(call).await?;
+        match answer.as_str() {
+            "cancelled" => Ok(CancelQueued::Cancelled),
+            "running" => Ok(CancelQueued::Running),
+            "ended" => Ok(CancelQueued::Ended),
+            "unknown" => Ok(CancelQueued::Unknown),
+            _ => Err(unreadable("a cancel's answer has another form")),
+        }
+    }
+
+    pub(in crate::store) async fn send_control(&self, control: Control) -> Result<(), Error> {
+        let message = encode(&control)?;
+        let cancelled = match control {
+            Control::Cancel(id) => Some(id),
+            Control::DrainWorker(_) => None,
+        };
+        self.run(CONTROL.call().bytes(&message).optional(cancelled)).await
+    }
+
+    pub(in crate::store) async fn set_progress(&self, said: Vec<(TaskId, Progress)>) -> Result<(), Error> {
+        for said in said.chunks(PROGRESS_AT_ONCE) {
+            let encoded = said.iter().map(|(_, progress)| encode(progress)).collect::<Result<Vec<_>, _>>()?;
+            let mut call = PROGRESS.call();
+            for ((id, _), progress) in said.iter().zip(&encoded) {
+                call = call.text(id).bytes(progress);
+            }
+            self.run::<()>(call).await?;
+        }
+        Ok(())
+    }
+
+    pub(in crate::store) async fn progress(&self, id: TaskId) -> Result<Option<Progress>, Error> {
+        self.check_open()?;
+        let found: Option<Vec<u8>> = self.link.ask(redis::cmd("HGET").arg(self.task_key(id)).arg("progress")).await?;
+        found.as_deref().map(decode).transpose()
+    }
+
+    pub(in crate::store) async fn state(&self, id: TaskId) -> Result<Option<TaskState>, Error> {
+        self.check_open()?;
+        let values: Vec<Value> = self.link.ask(redis::cmd("HMGET").arg(self.task_key(id)).arg(&STATE_FIELDS)).await?;
+        state(&values)
+    }
+
+    pub(in crate::store) async fn task(&self, id: TaskId) -> Result<Option<(Arc<Task>, TaskState)>, Error> {
+        self.check_open()?;
+        let mut command = redis::cmd("HMGET");
+        command.arg(self.task_key(id)).arg(&STATE_FIELDS).arg("size").arg("task");
+        let values: Vec<Value> = self.link.ask(&command).await?;
+        let Some(state) = state(&values)? else { return Ok(None) };
+        let mut task: Task = decode(bytes(values.last()).unwrap_or_default())?;
+        if bytes(values.get(STATE_FIELDS.len())).is_some() {
+            let Some((_, input)) = self.payload(id, "input").await? else { return Ok(None) };
+            task.input.bytes = input;
+        }
+        Ok(Some((Arc::new(task), state)))
+    }
+
+    pub(in crate::store) async fn wait(&self, id: TaskId, wait: Duration) -> Result<Option<TaskState>, Error> {
+        let has_ended = |state: &Option<TaskState>| state.as_ref().is_none_or(|state| state.status.is_terminal());
+        if wait.is_zero() {
+            return self.state(id).await;
+        }
+        let waiter = self.completion.waiter(id)?;
+        // A wait without an end in this century is for ever.
+        let deadline = Instant::now() + wait.min(Duration::from_secs(100 * 365 * 24 * 60 * 60));
+        let mut state = None;
+        loop {
+            let ended = waiter.ended.notified();
+            tokio::pin!(ended);
+            // From here on the end is not missed, though nobody awaits it yet.
+            ended.as_mut().enable();
+            let again = match self.state(id).await {
+                Ok(now) if has_ended(&now) => return Ok(now),
+                Ok(now) => {
+                    state = now;
+                    deadline
+                }
+                // Redis went away while somebody waited: that need not end the wait.
+                Err(_) if state.is_some() && self.check_open().is_ok() => deadline.min(Instant::now() + READ_AGAIN),
+                Err(error) => return Err(error),
+            };
+            let _ = tokio::time::timeout_at(again, ended).await;
+            if Instant::now() >= deadline {
+                return self.state(id).await;
+            }
+        }
+    }
+
+    pub(in crate::store) async fn result(&self, id: TaskId) -> Result<Option<Bytes>, Error> {
+        let found = self.payload(id, "result").await?;
+        Ok(found.filter(|(status, _)| status == b"C").map(|(_, result)| result.into()))
+    }
+
+    pub(in crate::store) async fn logs(&self, id: TaskId) -> Result<Option<Logs>, Error> {
+        let found = self.payload(id, "logs").await?;
+        match found {
+            Some((status, logs)) if status == b"C" || status == b"F" => {
+                Ok(Some(if logs.is_empty() { Logs::default() } else { decode(&logs)? }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The status of a task and one of its payloads, empty when it has none.
+    async fn payload(&self, id: TaskId, field: &str) -> Result<Option<(Vec<u8>, Vec<u8>)>, Error> {
+        let call = PAYLOAD.call().text(id).bytes(field.as_bytes()).text(BULK_BYTES);
+        let answer: Vec<Value> = self.run(call).await?;
+        let Some(status) = bytes(answer.first()) else { return Ok(None) };
+        let payload = match (answer.get(1), bytes(answer.get(2))) {
+            (_, Some(payload)) => payload.to_vec(),
+            (Some(Value::Int(0)), None) => Vec::new(),
+            (_, None) => {
+                let command = redis::cmd("HGET").arg(self.task_key(id)).arg(field).to_owned();
+                let Some(payload) = self.bulk.ask::<Option<Vec<u8>>>(&command).await? else { return Ok(None) };
+                payload
+            }
+        };
+        Ok(Some((status.to_vec(), payload)))
+    }
+}
+
+fn transition(answer: &str) -> Transition {
+    if answer == "applied" { Transition::Applied } else { Transition::Stale }
+}
+
+fn submitted(answer: &str) -> Result<Submitted, Error> {
+    let id = || answer[1..].parse().map_err(|_| unreadable("an idempotency key has no task"));
+    match answer.as_bytes().first() {
+        Some(b'S') => Ok(Submitted::Stored),
+        Some(b'F') => Ok(Submitted::QueueFull),
+        Some(b'D') => Ok(Submitted::Duplicate(id()?)),
+        Some(b'C') => Ok(Submitted::Conflict(id()?)),
+        _ => Err(unreadable("a submission's answer has another form")),
+    }
+}
