@@ -1,4 +1,4 @@
-//! One attempt, from the function's record to the report.
+//! One attempt on the executor of this process, from the function's record to the report.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,6 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::write::unix_ms;
 use crate::executor::Call;
 use crate::store::Store;
 
@@ -24,7 +23,7 @@ pub(super) type Run = Arc<dyn Fn(Call, CancellationToken) -> BoxFuture<'static, 
 
 /// An attempt to run.
 pub(super) struct Attempt {
-    /// Knows the function, and is told of the start.
+    /// Knows the function.
     pub(super) store: Store,
     /// Runs it.
     pub(super) run: Run,
@@ -48,13 +47,13 @@ impl AsRef<[u8]> for TaskInput {
 }
 
 impl Attempt {
-    /// Runs it. Returns when its process is reaped and the store was told of its start, so that
-    /// whatever is written next of the task comes after that.
+    /// Runs it. Returns when its process is reaped.
     pub(super) async fn run(self) -> Report {
-        let function = match self.function().await {
-            Ok(function) => function,
-            Err(outcome) => return Report::without_process(outcome),
+        let function = tokio::select! {
+            function = find_function(&self.store, self.task.function) => function,
+            () = self.cancel.cancelled() => return Report::without_process(Outcome::Cancelled),
         };
+        let Some(function) = function else { return Report::without_process(deleted(&self.task)) };
         let call = Call {
             task: self.task.id,
             attempt: self.number,
@@ -64,42 +63,27 @@ impl Attempt {
             input: Bytes::from_owner(TaskInput(Arc::clone(&self.task))),
             timeout: self.task.options.timeout_ms.map(Duration::from_millis),
         };
-        let run = (self.run)(call, self.cancel.clone());
-        let (report, ()) = tokio::join!(run, self.tell_start());
-        report
+        (self.run)(call, self.cancel.clone()).await
     }
+}
 
-    /// The function's record. A store that does not answer is no failure of the attempt: it is
-    /// asked until it does.
-    async fn function(&self) -> Result<Arc<Function>, Outcome> {
-        let id: FunctionId = self.task.function;
-        let (mut wait, longest) = ASK_AGAIN;
-        loop {
-            let error = match self.store.function(id).await {
-                Ok(Some(function)) => return Ok(function),
-                Ok(None) => {
-                    let name = &self.task.function_name;
-                    let reason = format!("{name} ({id}) was deleted after the task was submitted");
-                    return Err(Outcome::LoadFailed { reason });
-                }
-                Err(error) => error,
-            };
-            tracing::warn!(function_id = %id, error = &error as &dyn std::error::Error, "the function is not known yet");
-            let cancelled = self.cancel.cancelled();
-            if tokio::time::timeout(wait, cancelled).await.is_ok() {
-                return Err(Outcome::Cancelled);
-            }
-            wait = (2 * wait).min(longest);
-        }
+/// A function's record; none when it was deleted. A store that does not answer is no failure of the
+/// attempt: it is asked until it does.
+pub(super) async fn find_function(store: &Store, id: FunctionId) -> Option<Arc<Function>> {
+    let (mut wait, longest) = ASK_AGAIN;
+    loop {
+        let error = match store.function(id).await {
+            Ok(function) => return function,
+            Err(error) => error,
+        };
+        tracing::warn!(function_id = %id, error = &error as &dyn std::error::Error, "the function is not known yet");
+        tokio::time::sleep(wait).await;
+        wait = (2 * wait).min(longest);
     }
+}
 
-    /// Tells the store that the attempt began, for those who look; nothing depends on it.
-    async fn tell_start(&self) {
-        if let Err(error) = self.store.started(self.task.id, self.number, unix_ms()).await {
-            tracing::warn!(
-                task_id = %self.task.id, attempt = self.number, error = &error as &dyn std::error::Error,
-                "the start of an attempt was not stored"
-            );
-        }
-    }
+/// How an attempt ends whose function is gone.
+pub(super) fn deleted(task: &Task) -> Outcome {
+    let reason = format!("{} ({}) was deleted after the task was submitted", task.function_name, task.function);
+    Outcome::LoadFailed { reason }
 }

@@ -1,362 +1,341 @@
 //! The loop that hears what happens, tells the state machine, and carries out what it decides.
 
+mod carry_out;
+mod hear;
+mod remote;
+mod show;
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bulkhead_dispatch::{
-    Arrival, CancelAnswer, Cancelled, Cut, Dispatcher, Input, Output, Record, Refusal, Stats, WorkerKind,
-};
-use bulkhead_protocol::id::{TaskId, WorkerId};
+use bulkhead_dispatch::{CancelAnswer, Cancelled, Dispatcher, Input, Stats, WorkerKind};
+use bulkhead_protocol::function::Function;
+use bulkhead_protocol::id::{FunctionId, PackageId, TaskId, WorkerId};
 use bulkhead_protocol::outcome::{Outcome, Report};
-use bulkhead_protocol::task::{Attempt as Number, Status, Task, TaskState};
-use futures_util::FutureExt as _;
+use bulkhead_protocol::task::{Attempt as Number, Task};
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tokio::sync::{mpsc, oneshot};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, Sleep};
+use tokio::time::{MissedTickBehavior, Sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::attempt::{Attempt, Run};
-use super::config::Config;
-use super::handle::{Command, Handle, MAX_COMMANDS};
-use super::write::{Ended, Write, cancel_stored, unix_ms};
+use super::attempt::Run;
+use super::clock::Clock;
+use super::config::{Config, Error, Mode};
+use super::handle::{Command, Handle, LOCAL, MAX_COMMANDS};
+use super::reports::Reports;
+use super::write::unix_ms;
 use crate::executor::Executor;
-use crate::store::{self, Claimed, Store};
+use crate::link::{Router, RouterBounds};
+use crate::store::{self, Claimed, Control, Recovered, Store, Transition};
 
-/// The executor of this process, as a worker.
-const LOCAL: WorkerId = WorkerId(uuid::Uuid::nil());
+use remote::Remotes;
+use show::Shown;
 
-/// Bytes that a held report takes beside its result and logs.
-const REPORT_BYTES: u64 = 512;
+/// How often the driver looks around when it has no remote workers to say something to.
+const BEAT: Duration = Duration::from_secs(2);
 
-/// What comes back from the tasks that the driver spawned.
+/// The shortest heartbeat; below it the driver would do little else.
+const SHORTEST_BEAT: Duration = Duration::from_millis(10);
+
+/// Events of one kind that are taken in one turn; the rest comes in the next.
+const TAKEN_PER_TURN: usize = 512;
+
+/// Connections that the link takes for each worker that the dispatcher does: one that comes again may
+/// do so before the end of its old connection was noticed.
+const PEERS_PER_WORKER: usize = 2;
+
+/// What comes back from what the driver began.
 enum Event {
-    /// An attempt ended and its process is reaped.
+    /// An attempt of this process ended and its process is reaped.
     Ended { task: TaskId, attempt: Number, report: Report },
+    /// The store was told that an attempt began; none: it failed.
+    Begun { task: TaskId, attempt: Number, answer: Option<Transition> },
     /// The store made a write, or had something newer; none: it failed.
-    Written { task: TaskId, applied: Option<bool> },
+    Written { task: TaskId, attempt: Number, applied: Option<bool> },
     /// The store decided over a task that does not run.
     CancelStored { task: TaskId, answer: CancelAnswer },
+    /// The store said whose an attempt is; none: it failed.
+    Recovered { task: TaskId, attempt: Number, answer: Option<Recovered> },
+    /// A function is known; none: it was deleted.
+    Function { function: FunctionId, found: Option<Arc<Function>> },
+    /// A package was read.
+    Package { package: PackageId, found: Result<Option<Bytes>, String> },
+    /// The store was told of the workers.
+    Published,
+    /// The store was told of the progress of running functions.
+    ProgressSaid,
+}
+
+/// The start of an attempt, for the store.
+struct Begun {
+    /// The task.
+    task: TaskId,
+    /// The attempt.
+    attempt: Number,
+    /// Where.
+    worker: WorkerId,
+    /// When; milliseconds since the Unix epoch.
+    at_ms: u64,
 }
 
 /// Owns the state machine and all that it decides over.
 struct Driver {
     /// Decides.
     core: Dispatcher,
+    /// The state machine's time.
+    clock: Clock,
     /// Remembers.
     store: Store,
-    /// Runs.
-    run: Run,
+    /// Runs attempts in this process, in the local mode.
+    run: Option<Run>,
+    /// The workers and what waits for them, in the other modes.
+    remotes: Option<Remotes>,
     /// How it was set up.
     config: Config,
-    /// When the state machine's time began.
-    start: Instant,
     /// From the handles.
     commands: mpsc::Receiver<Command>,
     /// Whether there are handles left.
     has_handles: bool,
-    /// For the handles.
-    stats: Arc<Mutex<Stats>>,
+    /// From the gateways, by way of the store; none once the store is closed.
+    controls: Option<broadcast::Receiver<Control>>,
+    /// What is told to those who look.
+    shown: Shown,
     /// The claim under way.
     claim: Option<BoxFuture<'static, Result<Vec<Claimed>, store::Error>>>,
-    /// Attempts and writes under way.
-    spawned: JoinSet<Event>,
+    /// Attempts of this process.
+    attempts: JoinSet<Event>,
+    /// What the store was asked. Polled first in the order in which it was pushed, so that one task's
+    /// writes set out in their order.
+    asked: FuturesUnordered<BoxFuture<'static, Event>>,
+    /// Starts that the store is told of at the end of the turn, before anything that was written since.
+    begun: Vec<Begun>,
+    /// What else the store is asked at the end of the turn.
+    to_ask: Vec<BoxFuture<'static, Event>>,
     /// The tasks in hand with their inputs.
     tasks: HashMap<TaskId, Arc<Task>>,
-    /// What kills each running attempt.
+    /// What kills each running attempt of this process.
     kills: HashMap<TaskId, (Number, CancellationToken)>,
     /// Reports that the store does not have yet.
-    reports: HashMap<TaskId, Ended>,
+    reports: Reports,
+    /// The worker whose word the state machine is hearing.
+    speaker: Option<WorkerId>,
+    /// Attempts that ended here without reaching their worker, to be told to the state machine.
+    unsent: Vec<(WorkerId, TaskId, Number, Outcome)>,
     /// Who waits for a cancel.
     cancels: HashMap<TaskId, Vec<oneshot::Sender<Cancelled>>>,
     /// Who waits for the drain.
     drains: Vec<oneshot::Sender<()>>,
     /// Whether the drain is over.
     drained: bool,
-    /// Wakes the driver for the state machine's next timer, when `is_awaited`.
+    /// Wakes the driver for the state machine's next timer, when there is one.
     alarm: Pin<Box<Sleep>>,
-    /// Whether there is a next timer.
-    is_awaited: bool,
+    /// When the state machine's next timer is due, in its time.
+    wake_at: Option<Duration>,
 }
 
-/// Starts a dispatcher over a store and the executor of this process. The task ends after a
-/// drain; aborting it kills what runs, and the store has it for the next start. Must be called
-/// inside a tokio runtime.
-pub fn start(store: Store, executor: Executor, config: Config) -> (Handle, JoinHandle<()>) {
-    let slots = config.slots.unwrap_or_else(|| executor.slots());
-    let run: Run = Arc::new(move |call, cancel| {
-        let executor = executor.clone();
-        Box::pin(async move { executor.run(call, cancel).await })
+/// Starts a dispatcher over a store, and over the executor of this process or the workers that come.
+/// The task ends after a drain, or when nobody can connect any more; aborting it kills what runs in this
+/// process, and the store has it for the next start. Attempts on remote workers go on after an abort
+/// and come back with their workers to the next start; a drain kills them after its grace like all
+/// others. The store is the caller's to close.
+///
+/// Must be called inside a tokio runtime.
+///
+/// # Errors
+/// [`Error::NoExecutor`], [`Error::Listen`].
+pub fn start(store: Store, executor: Option<Executor>, config: Config) -> Result<(Handle, JoinHandle<()>), Error> {
+    let run = executor.map(|executor| {
+        let slots = executor.slots();
+        let run: Run = Arc::new(move |call, cancel| {
+            let executor = executor.clone();
+            Box::pin(async move { executor.run(call, cancel).await })
+        });
+        (run, slots)
     });
-    start_with(store, slots, run, config)
+    start_with(store, run, config)
 }
 
-/// [`start`] over whatever runs attempts.
-pub(super) fn start_with(store: Store, slots: u32, run: Run, config: Config) -> (Handle, JoinHandle<()>) {
+/// [`start`] over whatever runs attempts in as many slots.
+pub(super) fn start_with(
+    store: Store,
+    run: Option<(Run, u32)>,
+    mut config: Config,
+) -> Result<(Handle, JoinHandle<()>), Error> {
+    let mut beat = BEAT;
+    let (local, remotes, address) = match config.mode.clone() {
+        Mode::Local { slots } => {
+            let (run, all_slots) = run.ok_or(Error::NoExecutor)?;
+            (Some((run, slots.unwrap_or(all_slots))), None, None)
+        }
+        Mode::Push(remote) | Mode::Pull(remote) => {
+            config.bounds.silence = remote.dead_after;
+            beat = remote.heartbeat.max(SHORTEST_BEAT);
+            let peers = remote.max_workers.saturating_mul(PEERS_PER_WORKER);
+            let bounds = RouterBounds { peers, ..remote.link.clone() };
+            let (router, events) = Router::bind(&remote.endpoint, remote.join_key.as_ref(), bounds)
+                .map_err(|source| Error::Listen { endpoint: remote.endpoint.clone(), source })?;
+            // Of the form tcp://127.0.0.1:5555, always with numbers.
+            let address = router.address();
+            let address = address.trim_start_matches("tcp://").parse().ok();
+            let mode = config.mode.remote().map(|(_, mode)| mode);
+            (None, mode.map(|mode| Remotes::new(router, events, &remote, mode)), address)
+        }
+    };
+    let name = config.name.clone().unwrap_or_else(|| show::default_name(address));
     let (sender, commands) = mpsc::channel(MAX_COMMANDS);
     let stats = Arc::new(Mutex::new(Stats::default()));
-    let handle = Handle::new(sender, store.clone(), Arc::clone(&stats));
+    let handle = Handle::new(sender, store.clone(), Arc::clone(&stats), address);
     let seed = config.seed.unwrap_or_else(unix_ms);
+    let (run, slots) = local.map_or((None, None), |(run, slots)| (Some(run), Some(slots)));
     let driver = Driver {
         core: Dispatcher::new(config.bounds.clone(), seed),
-        store,
+        clock: Clock::new(beat),
         run,
-        config,
-        start: Instant::now(),
+        remotes,
         commands,
         has_handles: true,
-        stats,
+        controls: Some(store.controls()),
+        shown: Shown::new(name, stats, unix_ms()),
         claim: None,
-        spawned: JoinSet::new(),
+        attempts: JoinSet::new(),
+        asked: FuturesUnordered::new(),
+        begun: Vec::new(),
+        to_ask: Vec::new(),
         tasks: HashMap::new(),
         kills: HashMap::new(),
-        reports: HashMap::new(),
+        reports: Reports::default(),
+        speaker: None,
+        unsent: Vec::new(),
         cancels: HashMap::new(),
         drains: Vec::new(),
         drained: false,
         alarm: Box::pin(tokio::time::sleep(Duration::ZERO)),
-        is_awaited: false,
+        wake_at: None,
+        store,
+        config,
     };
-    (handle, tokio::spawn(driver.work(slots)))
+    Ok((handle, tokio::spawn(driver.work(slots, beat))))
 }
 
 impl Driver {
-    async fn work(mut self, slots: u32) {
-        self.tell(Input::Hello { worker: LOCAL, kind: WorkerKind::Local, slots });
+    async fn work(mut self, slots: Option<u32>, beat: Duration) {
+        let mut beat = tokio::time::interval(beat);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        if let Some(slots) = slots {
+            self.tell(Input::Hello { worker: LOCAL, kind: WorkerKind::Local, slots, in_hand: Vec::new() });
+        }
+        let mut is_due = false;
         while !self.drained {
-            self.publish();
+            self.end_turn();
             tokio::select! {
                 command = self.commands.recv(), if self.has_handles => match command {
                     Some(command) => self.obey(command),
                     None => self.has_handles = false,
                 },
-                Some(event) = self.spawned.join_next() => {
-                    self.hear(event);
-                    while let Some(event) = self.spawned.try_join_next() {
-                        self.hear(event);
-                    }
-                }
+                Some(event) = self.attempts.join_next() => self.hear_end(event),
+                Some(event) = self.asked.next() => self.hear(event),
                 claimed = answer(&mut self.claim), if self.claim.is_some() => self.take(claimed),
-                () = &mut self.alarm, if self.is_awaited => {
-                    self.is_awaited = false;
-                    self.tell(Input::Tick);
-                }
+                event = remote::next(&mut self.remotes) => match event {
+                    Some(event) => self.hear_peer(event),
+                    None => {
+                        tracing::error!("the link to the workers has failed");
+                        break;
+                    }
+                },
+                control = next_control(&mut self.controls) => self.hear_control(control),
+                _ = beat.tick() => self.beat(),
+                () = self.shown.progress_due() => self.say_progress(),
+                () = &mut self.alarm, if self.wake_at.is_some() => is_due = true,
+            }
+            self.clock.wake();
+            self.hear_more();
+            // Last: what a worker has said by now counts, even if this process comes late to hear it.
+            if std::mem::take(&mut is_due) {
+                self.ring();
             }
         }
-        self.publish();
+        self.end_turn();
+        self.leave().await;
         // Dropping the commands and their senders makes the handles ask the store instead.
     }
 
-    /// Time since the state machine's start.
-    fn now(&self) -> Duration {
-        self.start.elapsed()
+    /// Takes what else is there, so that all of it goes on together.
+    fn hear_more(&mut self) {
+        for _ in 0..TAKEN_PER_TURN {
+            let Some(event) = self.remotes.as_mut().and_then(Remotes::try_next) else { break };
+            self.hear_peer(event);
+        }
+        for _ in 0..TAKEN_PER_TURN {
+            let Some(Some(event)) = self.asked.next().now_or_never() else { break };
+            self.hear(event);
+        }
+        for _ in 0..TAKEN_PER_TURN {
+            let Some(event) = self.attempts.try_join_next() else { break };
+            self.hear_end(event);
+        }
+    }
+
+    /// Tells the state machine that its timer is due, or sets the alarm anew if it is not.
+    fn ring(&mut self) {
+        let Some(due) = self.wake_at else { return };
+        if self.clock.now() < due {
+            return self.alarm.as_mut().reset(self.clock.moment(due));
+        }
+        self.wake_at = None;
+        self.tell(Input::Tick);
+    }
+
+    /// Sends everything that this turn was made of.
+    fn end_turn(&mut self) {
+        while !self.unsent.is_empty() {
+            for (worker, task, attempt, outcome) in std::mem::take(&mut self.unsent) {
+                self.end(worker, task, attempt, Report::without_process(outcome));
+            }
+        }
+        self.send_released();
+        for Begun { task, attempt, worker, at_ms } in std::mem::take(&mut self.begun) {
+            let store = self.store.clone();
+            self.asked.push(guarded(Event::Begun { task, attempt, answer: None }, async move {
+                let answer = store.started(task, attempt, worker, at_ms).await;
+                let answer = answer.inspect_err(|error| {
+                    let error = error as &dyn std::error::Error;
+                    tracing::warn!(task_id = %task, attempt, error, "the start of an attempt was not stored");
+                });
+                Event::Begun { task, attempt, answer: answer.ok() }
+            }));
+        }
+        self.asked.extend(self.to_ask.drain(..));
+        if let Some(remotes) = &mut self.remotes {
+            remotes.roster.flush();
+        }
+        self.show();
     }
 
     fn tell(&mut self, input: Input) {
-        self.core.handle(self.now(), input);
+        self.core.handle(self.clock.now(), input);
         while let Some(output) = self.core.poll() {
             self.carry_out(output);
         }
     }
 
-    fn publish(&self) {
-        self.core.stats(&mut self.stats.lock().unwrap_or_else(PoisonError::into_inner));
+    /// Asks the store something; `failed` is what a panic in it counts as.
+    fn ask(&mut self, failed: Event, work: impl Future<Output = Event> + Send + 'static) {
+        self.to_ask.push(guarded(failed, work));
     }
+}
 
-    fn obey(&mut self, command: Command) {
-        match command {
-            Command::Cancel { task, answer } => {
-                self.cancels.entry(task).or_default().push(answer);
-                self.tell(Input::Cancel { task });
-            }
-            Command::Drain { grace, done } => {
-                self.drains.push(done);
-                self.tell(Input::Drain { grace });
-            }
-        }
-    }
-
-    fn hear(&mut self, event: Result<Event, tokio::task::JoinError>) {
-        // Panics are caught inside the task, and nothing aborts one.
-        let Ok(event) = event else { return };
-        match event {
-            Event::Ended { task, attempt, report } => {
-                self.kills.remove(&task);
-                let outcome = report.outcome.clone();
-                let size = report.result.len() + report.logs.stdout.len() + report.logs.stderr.len();
-                let bytes = REPORT_BYTES.saturating_add(size as u64);
-                self.reports.insert(task, Ended { attempt, report: Arc::new(report), at_ms: unix_ms() });
-                self.tell(Input::Ended { worker: LOCAL, task, attempt, outcome, bytes });
-            }
-            Event::Written { task, applied: Some(applied) } => self.tell(Input::Recorded { task, applied }),
-            Event::Written { task, applied: None } => self.tell(Input::RecordFailed { task }),
-            Event::CancelStored { task, answer } => self.tell(Input::CancelStored { task, answer }),
-        }
-    }
-
-    fn take(&mut self, claimed: Result<Vec<Claimed>, store::Error>) {
-        let claimed = match claimed {
-            Ok(claimed) => claimed,
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the queue could not be read");
-                return self.tell(Input::ClaimFailed);
-            }
-        };
-        for Claimed { task, state } in claimed {
-            let arrival = self.arrival(&task, &state);
-            self.tasks.insert(task.id, task);
-            self.tell(Input::Arrived(arrival));
-        }
-        self.tell(Input::Claimed);
-    }
-
-    fn arrival(&self, task: &Task, state: &TaskState) -> Arrival {
-        let cut = match &state.outcome {
-            _ if state.status == Status::Running => Cut::Lost,
-            None => Cut::Lost,
-            // What a client cancels ends; a task that was killed and still goes on was drained.
-            Some(Outcome::Cancelled) => Cut::Drained,
-            Some(_) => Cut::Failed,
-        };
-        let expires = self.config.queue_ttl.map(|ttl| {
-            let from_ms = task.options.not_before_ms.unwrap_or(0).max(task.submitted_at_ms);
-            let waited = Duration::from_millis(unix_ms().saturating_sub(from_ms));
-            self.now().saturating_add(ttl.saturating_sub(waited))
-        });
-        Arrival {
-            task: task.id,
-            function: task.function,
-            priority: task.options.priority,
-            retry: task.options.retry,
-            attempt: state.attempt,
-            cut,
-            concurrency: self.config.concurrency.get(&task.function_name).copied(),
-            expires,
-        }
-    }
-
-    fn carry_out(&mut self, output: Output) {
-        match output {
-            Output::Claim { max } => {
-                let store = self.store.clone();
-                self.claim = Some(Box::pin(async move { store.claim(max).await }));
-            }
-            Output::StopClaiming => self.claim = None,
-            Output::Assign { task, attempt, .. } => self.begin(task, attempt),
-            Output::CancelAttempt { task, attempt, .. } => {
-                if let Some((number, cancel)) = self.kills.get(&task)
-                    && *number == attempt
-                {
-                    cancel.cancel();
-                }
-            }
-            Output::Record { task, attempt, record } => self.write(task, attempt, record),
-            Output::CancelStored { task } => {
-                let store = self.store.clone();
-                let failed = Event::CancelStored { task, answer: CancelAnswer::Failed };
-                self.spawn(
-                    failed,
-                    async move { Event::CancelStored { task, answer: cancel_stored(&store, task).await } },
-                );
-            }
-            Output::CancelAnswered { task, result } => {
-                for waiter in self.cancels.remove(&task).unwrap_or_default() {
-                    // Who asked may have gone.
-                    let _ = waiter.send(result);
-                }
-            }
-            Output::DeadLetter { task, attempt } => {
-                tracing::warn!(task_id = %task, attempt, "the task crashed too often and is a dead letter");
-            }
-            Output::Refuse { task, reason: Refusal::WindowFull } => {
-                self.tasks.remove(&task);
-                tracing::error!(task_id = %task, "a claim brought more tasks than asked for; this one waits for a restart");
-            }
-            Output::Refuse { task, reason: Refusal::Duplicate } => {
-                tracing::debug!(task_id = %task, "a task was claimed twice");
-            }
-            Output::Discard { task, attempt } => {
-                tracing::debug!(task_id = %task, attempt, "a late report was dropped");
-                if self.reports.get(&task).is_some_and(|ended| ended.attempt == attempt) {
-                    self.reports.remove(&task);
-                }
-            }
-            // The store hands out what it has as claimed when it is opened anew.
-            Output::Release { task } | Output::Forget { task } => {
-                self.tasks.remove(&task);
-                self.reports.remove(&task);
-            }
-            Output::Evict { worker } | Output::Dismiss { worker } => {
-                tracing::debug!(worker_id = %worker, "a worker is gone");
-            }
-            Output::Drained => {
-                self.drained = true;
-                self.drains.clear();
-            }
-            Output::WakeAt(None) => self.is_awaited = false,
-            Output::WakeAt(Some(at)) => {
-                self.alarm.as_mut().reset(self.start + at);
-                self.is_awaited = true;
-            }
-        }
-    }
-
-    fn begin(&mut self, task: TaskId, number: Number) {
-        let Some(input) = self.tasks.get(&task).map(Arc::clone) else {
-            debug_assert!(false, "a task is kept until it is forgotten");
-            return;
-        };
-        let cancel = CancellationToken::new();
-        self.kills.insert(task, (number, cancel.clone()));
-        let attempt = Attempt {
-            store: self.store.clone(),
-            run: Arc::clone(&self.run),
-            function_configs: Arc::clone(&self.config.function_configs),
-            task: input,
-            number,
-            cancel,
-        };
-        let step = "run the attempt".to_owned();
-        let report = Report::without_process(Outcome::SetupFailed { step, errno: 0 });
-        let failed = Event::Ended { task, attempt: number, report };
-        self.spawn(failed, async move { Event::Ended { task, attempt: number, report: attempt.run().await } });
-    }
-
-    fn write(&mut self, task: TaskId, attempt: Number, record: Record) {
-        let write = match record {
-            Record::Finish { outcome } => {
-                let ended = self.reports.get(&task).filter(|ended| ended.attempt == attempt);
-                let report = ended.map(|ended| Arc::clone(&ended.report));
-                let at_ms = ended.map_or_else(unix_ms, |ended| ended.at_ms);
-                Write::Finish { outcome, report, at_ms }
-            }
-            Record::Requeue { outcome, not_before } => {
-                self.reports.remove(&task);
-                let wait = not_before.saturating_sub(self.now());
-                let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-                Write::Requeue { outcome, not_before_ms: unix_ms().saturating_add(wait_ms) }
-            }
-        };
-        let store = self.store.clone();
-        self.spawn(Event::Written { task, applied: None }, async move {
-            let applied = write.make(&store, task, attempt).await;
-            let applied = applied.inspect_err(|error| {
-                let error = error as &dyn std::error::Error;
-                tracing::warn!(task_id = %task, attempt, error, "the end of an attempt is not stored yet");
-            });
-            Event::Written { task, applied: applied.ok() }
-        });
-    }
-
-    /// Runs something beside the driver; `failed` is what a panic in it counts as.
-    fn spawn(&mut self, failed: Event, work: impl Future<Output = Event> + Send + 'static) {
-        let work = AssertUnwindSafe(work).catch_unwind();
-        self.spawned.spawn(async move { work.await.unwrap_or(failed) });
-    }
+/// Work in which a panic counts as `failed`.
+fn guarded(failed: Event, work: impl Future<Output = Event> + Send + 'static) -> BoxFuture<'static, Event> {
+    let work = AssertUnwindSafe(work).catch_unwind();
+    Box::pin(async move { work.await.unwrap_or(failed) })
 }
 
 /// Waits for the claim under way and takes it. Dropping the future leaves the claim as it is.
@@ -367,6 +346,16 @@ async fn answer<T>(claim: &mut Option<BoxFuture<'static, T>>) -> T {
             *claim = None;
             answer
         }
+        None => std::future::pending().await,
+    }
+}
+
+/// The next word of a gateway; never, once the store is closed.
+async fn next_control(
+    controls: &mut Option<broadcast::Receiver<Control>>,
+) -> Result<Control, broadcast::error::RecvError> {
+    match controls {
+        Some(receiver) => receiver.recv().await,
         None => std::future::pending().await,
     }
 }

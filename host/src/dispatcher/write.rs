@@ -6,28 +6,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bulkhead_dispatch::CancelAnswer;
 use bulkhead_protocol::id::TaskId;
 use bulkhead_protocol::outcome::{Outcome, Report};
-use bulkhead_protocol::task::Attempt;
+use bulkhead_protocol::task::{Attempt, Spent};
 
 use crate::store::{CancelQueued, Error, Store, Transition};
-
-/// The report of an ended attempt, kept until the store has it.
-pub(super) struct Ended {
-    /// The attempt.
-    pub(super) attempt: Attempt,
-    /// What is known of its end. Shared with the write under way.
-    pub(super) report: Arc<Report>,
-    /// When it ended; milliseconds since the Unix epoch.
-    pub(super) at_ms: u64,
-}
 
 /// A write that the store is to make.
 pub(super) enum Write {
     /// The task ends.
     Finish {
-        /// How; the report may know it as something else.
-        outcome: Outcome,
-        /// The report, where a process ran.
-        report: Option<Arc<Report>>,
+        /// How, with what is known of it.
+        report: Arc<Report>,
+        /// Whether it crashed too often.
+        dead_letter: bool,
         /// When; milliseconds since the Unix epoch.
         at_ms: u64,
     },
@@ -35,24 +25,33 @@ pub(super) enum Write {
     Requeue {
         /// How its attempt ended.
         outcome: Outcome,
+        /// What it has used up so far.
+        spent: Spent,
         /// Before when it is not claimed; milliseconds since the Unix epoch.
         not_before_ms: u64,
     },
 }
 
 impl Write {
+    /// The end of a task: as the report says, unless it counts as something else.
+    pub(super) fn finish(report: Option<Arc<Report>>, outcome: Outcome, dead_letter: bool, at_ms: u64) -> Self {
+        let report = match report {
+            Some(report) if report.outcome == outcome => report,
+            Some(report) => Arc::new(Report { outcome, ..Report::clone(&report) }),
+            None => Arc::new(Report::without_process(outcome)),
+        };
+        Self::Finish { report, dead_letter, at_ms }
+    }
+
     /// Has the store make the write; says whether it was applied rather than stale.
     pub(super) async fn make(self, store: &Store, task: TaskId, attempt: Attempt) -> Result<bool, Error> {
         let transition = match self {
-            Self::Finish { outcome, report, at_ms } => {
-                // The store takes the report; if it fails, ours is still there for the next try.
-                let report = match report {
-                    Some(report) => Report { outcome, ..Report::clone(&report) },
-                    None => Report::without_process(outcome),
-                };
-                store.finish(task, attempt, report, at_ms).await?
+            Self::Finish { report, dead_letter, at_ms } => {
+                store.finish(task, attempt, report, dead_letter, at_ms).await?
             }
-            Self::Requeue { outcome, not_before_ms } => store.requeue(task, attempt, outcome, not_before_ms).await?,
+            Self::Requeue { outcome, spent, not_before_ms } => {
+                store.requeue(task, attempt, outcome, spent, not_before_ms).await?
+            }
         };
         Ok(transition == Transition::Applied)
     }
