@@ -2,6 +2,8 @@
 //! over defaults. A key that is not known is refused, in whichever of them it stands.
 
 mod layer;
+mod link;
+mod secret;
 mod size;
 
 use std::collections::{BTreeMap, HashMap};
@@ -15,6 +17,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use layer::{Error, load};
+pub use link::Mode;
+pub use secret::{JoinKeyText, StoreUrl};
 pub use size::Size;
 
 use crate::gateway::{self, api::DurationText};
@@ -34,6 +38,31 @@ pub struct Config {
     pub port: u16,
     /// Attempts that run at once, at most [`MAX_SLOTS`]; 0 means one for each CPU.
     pub slots: u32,
+    /// The Redis or Valkey that keeps everything; the embedded store in `data` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<StoreUrl>,
+    /// What the names of all keys in Redis begin with; servers with different ones do not see each other.
+    pub redis_namespace: String,
+    /// How long a part waits for Redis at its start before it gives up.
+    pub wait: DurationText,
+    /// Where queued tasks run.
+    pub mode: Mode,
+    /// Address on which the dispatcher listens for workers, in pull and push mode.
+    pub dispatcher_host: IpAddr,
+    /// Port on which the dispatcher listens for workers; 0 takes a free one.
+    pub dispatcher_port: u16,
+    /// Attempts that run at once in the process of a `bulkhead dispatcher`, at most [`MAX_SLOTS`]. When absent,
+    /// `slots` in local mode and none in pull and push mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workers: Option<u32>,
+    /// Run nothing in the process of a `bulkhead up` in pull and push mode.
+    pub no_worker: bool,
+    /// What dispatcher and workers prove to each other, and seal their links with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub join_key: Option<JoinKeyText>,
+    /// The file that holds the join key in its first line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub join_key_file: Option<PathBuf>,
     /// The runner's executable; beside this one when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runner: Option<PathBuf>,
@@ -165,6 +194,16 @@ impl Default for Config {
             host: IpAddr::from([127, 0, 0, 1]),
             port: 8000,
             slots: 0,
+            redis: None,
+            redis_namespace: "bulkhead".to_owned(),
+            wait: seconds(5 * MINUTE_S),
+            mode: Mode::default(),
+            dispatcher_host: IpAddr::from([127, 0, 0, 1]),
+            dispatcher_port: 5555,
+            workers: None,
+            no_worker: false,
+            join_key: None,
+            join_key_file: None,
             runner: None,
             allow_weaker_sandbox: false,
             allow_unauthenticated: false,
@@ -244,8 +283,7 @@ impl Config {
     /// Checks what no single key can be checked for alone.
     ///
     /// # Errors
-    /// [`Error::Value`] for a value out of its range, [`Error::Unauthenticated`] for an address
-    /// beyond this machine.
+    /// [`Error::Value`] for a value out of its range.
     pub fn check(&self) -> Result<(), Error> {
         let at_most = |key: &str, value: Size, most: u64| {
             if (1..=most).contains(&value.0) {
@@ -272,10 +310,12 @@ impl Config {
                 return Err(Error::Value { key: key.to_owned(), reason });
             }
         }
-        if self.slots > MAX_SLOTS {
-            let reason = format!("{} is more than {MAX_SLOTS}", self.slots);
-            return Err(Error::Value { key: "slots".to_owned(), reason });
+        for (key, slots) in [("slots", Some(self.slots)), ("workers", self.workers)] {
+            if let Some(slots) = slots.filter(|slots| *slots > MAX_SLOTS) {
+                return Err(Error::Value { key: key.to_owned(), reason: format!("{slots} is more than {MAX_SLOTS}") });
+            }
         }
+        self.check_link()?;
         let largest = self.gateway.package_bytes.0.max(self.gateway.input_bytes.0);
         let needed = Size(gateway::in_base64_bytes(largest).max(self.gateway.batch_bytes.0));
         if self.gateway.body_memory < needed {
@@ -296,10 +336,18 @@ impl Config {
                 return Err(Error::Value { key: key.to_owned(), reason: "it is zero or above its cap".to_owned() });
             }
         }
-        if !self.host.is_loopback() && !self.allow_unauthenticated {
-            return Err(Error::Unauthenticated { host: self.host });
-        }
         Ok(())
+    }
+
+    /// Checks that the HTTP port of this configuration may be opened.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] for an address beyond this machine.
+    pub fn check_front(&self) -> Result<(), Error> {
+        if self.host.is_loopback() || self.allow_unauthenticated {
+            return Ok(());
+        }
+        Err(Error::Unauthenticated { host: self.host })
     }
 
     /// What calls are configured with, a JSON object by function name.

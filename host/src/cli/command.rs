@@ -2,7 +2,10 @@
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use super::{build, check, completions, functions, invoke, new, register, run, tasks, up};
+use super::{
+    build, check, completions, dead_letters, dispatcher, functions, gateway, invoke, new, register, run, tasks, up,
+    worker, workers,
+};
 
 /// Runs native functions as a service, each call in its own sandboxed process.
 #[derive(Debug, Parser)]
@@ -34,8 +37,14 @@ pub(super) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Start a server: store, executor, dispatcher and gateway in one process
+    /// Start a server: store, dispatcher, gateway and what runs calls, in one process
     Up(Box<up::Args>),
+    /// Start the HTTP front alone, on a shared Redis
+    Gateway(Box<gateway::Args>),
+    /// Start a dispatcher alone, on a shared Redis
+    Dispatcher(Box<dispatcher::Args>),
+    /// Start a worker that runs what a dispatcher hands out
+    Worker(Box<worker::Args>),
     /// Write a new function crate
     New(new::Args),
     /// Compile crates into packages
@@ -52,6 +61,10 @@ pub(super) enum Command {
     Functions(functions::Args),
     /// List, follow and cancel tasks
     Tasks(tasks::Args),
+    /// List tasks that crashed too often
+    DeadLetters(dead_letters::Args),
+    /// List and drain workers
+    Workers(workers::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }

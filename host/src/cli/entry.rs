@@ -8,7 +8,10 @@ use clap::Parser as _;
 use super::command::{Cli, Command};
 use super::failure::{self, Exit};
 use super::output::Output;
-use super::{build, check, completions, functions, invoke, new, register, run, tasks, up};
+use super::{
+    build, check, completions, dead_letters, dispatcher, functions, gateway, invoke, new, register, run, tasks, up,
+    worker, workers,
+};
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
@@ -40,6 +43,9 @@ fn run_command(command: Command, output: &Output) -> anyhow::Result<Exit> {
     let exit = runtime.block_on(async {
         match command {
             Command::Up(args) => up::run(*args).await.map(|()| Exit::Success),
+            Command::Gateway(args) => gateway::run(*args).await.map(|()| Exit::Success),
+            Command::Dispatcher(args) => dispatcher::run(*args).await.map(|()| Exit::Success),
+            Command::Worker(args) => worker::run(*args).await.map(|()| Exit::Success),
             Command::New(args) => new::run(args, output),
             Command::Build(args) => build::run(args, output).await,
             Command::Check(args) => check::run(args, output).await,
@@ -48,6 +54,8 @@ fn run_command(command: Command, output: &Output) -> anyhow::Result<Exit> {
             Command::Invoke(args) => invoke::run(args, output).await,
             Command::Functions(args) => functions::run(args, output).await,
             Command::Tasks(args) => tasks::run(args, output).await,
+            Command::DeadLetters(args) => dead_letters::run(args, output).await,
+            Command::Workers(args) => workers::run(args, output).await,
             Command::Completions(args) => completions::run(args, output),
         }
     });

@@ -4,7 +4,8 @@
 //!
 //! Each file is one command, but for: `command` (the tree), `entry` (parsing to exit code),
 //! `failure` (what went wrong, and its exit code), `output` and `progress` (what is shown),
-//! `client` (HTTP), `sandbox` (the local executor) and `packaging` (crate to package).
+//! `client` (HTTP), `sandbox` (the local executor), `packaging` (crate to package) and `server` (what the
+//! commands that serve are made of: `up`, `gateway`, `dispatcher`).
 
 mod batch;
 mod build;
@@ -12,9 +13,12 @@ mod check;
 mod client;
 mod command;
 mod completions;
+mod dead_letters;
+mod dispatcher;
 mod entry;
 mod failure;
 mod functions;
+mod gateway;
 mod invoke;
 mod new;
 mod output;
@@ -24,9 +28,12 @@ mod register;
 mod run;
 mod samples;
 mod sandbox;
+mod server;
 mod tasks;
-pub mod up;
+mod up;
 mod waiting;
+mod worker;
+mod workers;
 
 pub use command::command;
 pub use entry::main;

@@ -77,6 +77,14 @@ struct ListArgs {
     /// Only these: queued, running, completed or failed.
     #[arg(long, value_parser = status)]
     status: Option<Status>,
+    /// Which of them.
+    #[command(flatten)]
+    filter: FilterArgs,
+}
+
+/// Which of the tasks in question to list.
+#[derive(Debug, clap::Args)]
+pub(super) struct FilterArgs {
     /// Only tasks of the function with this name.
     #[arg(long, value_name = "NAME")]
     function: Option<String>,
@@ -109,7 +117,10 @@ fn label(text: &str) -> Result<(String, String), String> {
 pub(super) async fn run(args: Args, output: &Output) -> anyhow::Result<Exit> {
     let client = Client::new(&args.server)?;
     match args.command {
-        Command::Ls(args) => list(&client, &args, output).await?,
+        Command::Ls(ListArgs { status, filter }) => {
+            let status = status.map(|status| ("status".to_owned(), status.as_str().to_owned()));
+            list(&client, &["v1", "tasks"], status, &filter, output).await?;
+        }
         Command::Get(TaskArgs { id }) => show(&get(&client, id).await?, output)?,
         Command::Wait { task: TaskArgs { id }, timeout } => {
             let deadline = timeout.map(|timeout| Instant::now() + timeout.0);
@@ -137,10 +148,16 @@ async fn get(client: &Client, id: TaskId) -> anyhow::Result<Task> {
     client.get(&["v1", "tasks", &id.to_string()], &[]).await
 }
 
-async fn list(client: &Client, args: &ListArgs, output: &Output) -> anyhow::Result<()> {
-    let mut query: Vec<(String, String)> = Vec::new();
+/// Shows the tasks of a listing, page by page, as many as asked for.
+pub(super) async fn list(
+    client: &Client,
+    path: &[&str],
+    status: Option<(String, String)>,
+    args: &FilterArgs,
+    output: &Output,
+) -> anyhow::Result<()> {
+    let mut query: Vec<(String, String)> = status.into_iter().collect();
     let mut add = |key: &str, value: Option<String>| query.extend(value.map(|value| (key.to_owned(), value)));
-    add("status", args.status.map(|status| status.as_str().to_owned()));
     add("function", args.function.clone());
     add("since", args.since.clone());
     for (key, value) in &args.label {
@@ -154,7 +171,7 @@ async fn list(client: &Client, args: &ListArgs, output: &Output) -> anyhow::Resu
         let mut page: Vec<(&str, String)> = query.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
         page.push(("limit", (args.limit - tasks.len()).min(PAGE_TASKS).to_string()));
         page.extend(cursor.map(|cursor| ("cursor", cursor.to_string())));
-        let found: TaskPage = client.get(&["v1", "tasks"], &page).await?;
+        let found: TaskPage = client.get(path, &page).await?;
         tasks.extend(found.tasks);
         cursor = found.cursor;
         if cursor.is_none() {
@@ -219,6 +236,16 @@ fn show(task: &Task, output: &Output) -> anyhow::Result<()> {
     fact("reason", failed.map(|outcome| describe(&outcome.kind)).unwrap_or_default());
     fact("function", format!("{} ({})", task.function, task.function_id));
     fact("attempt", task.attempt.to_string());
+    fact("worker", task.worker_id.map(|worker| worker.to_string()).unwrap_or_default());
+    fact(
+        "lost attempts",
+        task.spent
+            .map(|spent| spent.losses + spent.returns)
+            .filter(|lost| *lost > 0)
+            .map(|lost| lost.to_string())
+            .unwrap_or_default(),
+    );
+    fact("dead letter", if task.dead_letter { "yes: it crashed too often".to_owned() } else { String::new() });
     fact("submitted", task.submitted_at.to_string());
     fact("not before", text(task.not_before));
     fact("started", text(task.started_at));

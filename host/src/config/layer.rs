@@ -33,6 +33,8 @@ pub(super) const KEYS: &[&str] = &[
     "defaults.timeout",
     "defaults.tmp",
     "defaults.tmp_inodes",
+    "dispatcher_host",
+    "dispatcher_port",
     "gateway.batch_bytes",
     "gateway.batch_tasks",
     "gateway.body_memory",
@@ -46,11 +48,19 @@ pub(super) const KEYS: &[&str] = &[
     "gateway.wait",
     "grace",
     "host",
+    "join_key",
+    "join_key_file",
     "log_format",
+    "mode",
+    "no_worker",
     "port",
+    "redis",
+    "redis_namespace",
     "result_ttl",
     "runner",
     "slots",
+    "wait",
+    "workers",
 ];
 
 /// Variables with the prefix that other parts read: the log filter, the file's own path, what the
@@ -109,6 +119,25 @@ pub enum Error {
         key: String,
         /// Why.
         reason: String,
+    },
+    /// The file with the join key cannot be read.
+    #[error("failed to read the join key from {path}")]
+    JoinKeyFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Workers on other machines could reach the dispatcher, and so could everybody else.
+    #[error(
+        "refused to listen for workers on {host} without a join key: whoever reaches the port could take tasks and \
+         give results. Make one with `head -c 32 /dev/urandom | base64 > join.key`, copy the file to every worker, \
+         and pass --join-key-file join.key on both sides"
+    )]
+    JoinKeyNeeded {
+        /// The address.
+        host: IpAddr,
     },
     /// The address is reachable from other machines, and there is no authentication yet.
     #[error(

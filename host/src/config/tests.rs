@@ -77,16 +77,18 @@ fn every_key_of_the_defaults_is_known_and_every_known_key_exists() {
         assert!(layer::KEYS.contains(&key.as_str()), "{key} has no variable");
     }
     // These have no default, so a configuration of defaults does not write them.
-    for key in layer::KEYS.iter().filter(|key| !["runner", "defaults.cpu"].contains(*key)) {
+    let absent = ["defaults.cpu", "join_key", "join_key_file", "redis", "runner", "workers"];
+    for key in layer::KEYS.iter().filter(|key| !absent.contains(*key)) {
         assert!(keys.iter().any(|known| known == key), "{key} does not exist");
     }
 }
 
 #[test]
 fn an_address_beyond_this_machine_needs_consent() {
-    assert!(matches!(load_text("host = \"0.0.0.0\"", &[], ""), Err(Error::Unauthenticated { .. })));
-    assert!(load_text("host = \"0.0.0.0\"", &[], "allow_unauthenticated = true").is_ok());
-    assert!(load_text("host = \"::1\"", &[], "").is_ok());
+    let front = |file: &str, flags: &str| load_text(file, &[], flags).unwrap().check_front();
+    assert!(matches!(front("host = \"0.0.0.0\"", ""), Err(Error::Unauthenticated { .. })));
+    assert!(front("host = \"0.0.0.0\"", "allow_unauthenticated = true").is_ok());
+    assert!(front("host = \"::1\"", "").is_ok());
 }
 
 #[test]
@@ -101,6 +103,12 @@ fn bounds_hold_at_and_beyond_their_edges() {
     assert!(load_text("[caps]\nthreads = 63", &[], "").is_err());
     assert!(load_text("slots = 1024", &[], "").is_ok());
     assert!(load_text("slots = 1025", &[], "").is_err());
+    assert!(load_text("workers = 1024", &[], "").is_ok());
+    assert!(load_text("workers = 1025", &[], "").is_err());
+    assert!(load_text(&format!("redis_namespace = \"{}\"", "n".repeat(64)), &[], "").is_ok());
+    assert!(load_text(&format!("redis_namespace = \"{}\"", "n".repeat(65)), &[], "").is_err());
+    assert!(load_text("redis_namespace = \"\"", &[], "").is_err());
+    assert!(load_text("redis_namespace = \"a{b}\"", &[], "").is_err());
     assert!(load_text("[defaults]\ntmp = 0", &[], "").is_err());
     assert!(load_text("[defaults]\ntmp_inodes = 0", &[], "").is_err());
 }
@@ -110,4 +118,66 @@ fn a_function_has_a_configuration_of_its_own() {
     let config = load_text("[functions.resize.config]\nquality = 80", &[], "").unwrap();
     assert_eq!(config.function_configs()["resize"], "{\"quality\":80}");
     assert!(load_text("[functions.resize]\nquality = 80", &[], "").is_err());
+}
+
+#[test]
+fn every_key_of_the_distributed_half_is_read_from_a_variable() {
+    let variables = [
+        ("BULKHEAD_REDIS", "redis://:secret@h:6379"),
+        ("BULKHEAD_REDIS_NAMESPACE", "blue"),
+        ("BULKHEAD_WAIT", "1s"),
+        ("BULKHEAD_MODE", "push"),
+        ("BULKHEAD_DISPATCHER_HOST", "::1"),
+        ("BULKHEAD_DISPATCHER_PORT", "7777"),
+        ("BULKHEAD_WORKERS", "0"),
+        ("BULKHEAD_JOIN_KEY_FILE", "join.key"),
+    ];
+    let config = load_text("", &variables, "").unwrap();
+    assert_eq!(config.redis, Some(StoreUrl::new("redis://:secret@h:6379")));
+    assert_eq!((config.redis_namespace.as_str(), config.wait.0), ("blue", Duration::from_secs(1)));
+    assert_eq!((config.mode, config.workers), (Mode::Push, Some(0)));
+    assert_eq!((config.dispatcher_host.to_string().as_str(), config.dispatcher_port), ("::1", 7777));
+    assert_eq!(config.join_key_file, Some("join.key".into()));
+    assert!(!format!("{config:?}").contains("secret"));
+    let message = told(load_text("", &[("BULKHEAD_MODE", "shove")], "").unwrap_err());
+    assert!(message.contains("BULKHEAD_MODE") && message.contains("`pull`"), "{message}");
+}
+
+#[test]
+fn workers_on_other_machines_need_a_join_key() {
+    let key = |file: &str| load_text(file, &[], "").unwrap().dispatcher_join_key();
+    assert!(key("").unwrap().is_none());
+    assert!(key("dispatcher_host = \"127.1.2.3\"").unwrap().is_none());
+    let message = told(key("dispatcher_host = \"0.0.0.0\"").unwrap_err());
+    assert!(message.contains("0.0.0.0") && message.contains("/dev/urandom"), "{message}");
+    assert!(message.contains("--join-key-file"), "{message}");
+    let given = "dispatcher_host = \"0.0.0.0\"\njoin_key = \"0123456789abcdef\"";
+    assert!(key(given).unwrap().is_some());
+}
+
+#[test]
+fn a_join_key_comes_from_one_place_and_is_long_enough() {
+    let message = told(load_text("join_key = \"0123456789abcde\"", &[], "").unwrap_err());
+    assert!(message.contains("join_key") && message.contains("15") && !message.contains("abcde"), "{message}");
+    let both = "join_key = \"0123456789abcdef\"\njoin_key_file = \"x\"";
+    assert!(told(load_text(both, &[], "").unwrap_err()).contains("join_key_file"));
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("join.key");
+    let read = || load_text(&format!("join_key_file = {path:?}"), &[], "").unwrap().read_join_key();
+    assert!(matches!(read(), Err(Error::JoinKeyFile { .. })));
+    std::fs::write(&path, "short\n").unwrap();
+    assert!(matches!(read(), Err(Error::Value { .. })));
+    std::fs::write(&path, "0123456789abcdef\n").unwrap();
+    let text = load_text("join_key = \"0123456789abcdef\"", &[], "").unwrap();
+    assert_eq!(read().unwrap(), text.read_join_key().unwrap());
+}
+
+#[test]
+fn every_key_is_in_the_documentation() {
+    let page = include_str!("../../../docs/configuration.md");
+    for key in layer::KEYS {
+        let name = key.rsplit('.').next().unwrap();
+        assert!(page.contains(&format!("\n| `{name}` |")), "docs/configuration.md does not describe {key}");
+    }
 }

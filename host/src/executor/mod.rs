@@ -26,6 +26,7 @@ use bulkhead_protocol::task::{Attempt, Encoding};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+pub use bulkhead_protocol::task::Progress;
 pub use pool::Executor;
 
 /// Where an executor gets a package that is not on its disk yet: the store in the one-process
@@ -62,15 +63,6 @@ pub struct Call {
     pub timeout: Option<Duration>,
     /// The function's configuration: a JSON object, or empty.
     pub config: Bytes,
-}
-
-/// What a running function last said of its progress.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Progress {
-    /// 0 to 1.
-    pub fraction: f64,
-    /// The function's own words.
-    pub message: String,
 }
 
 /// Why an executor could not start.

@@ -7,6 +7,7 @@ mod outcome;
 mod problem;
 mod task;
 mod time;
+mod worker;
 
 pub use first::{ExecuteRequest, ExecuteResponse, RegisterRequest, RegisterResponse, ResultResponse, StatusResponse};
 pub use function::{
@@ -15,8 +16,9 @@ pub use function::{
 };
 pub use outcome::{Outcome, OutcomeKind};
 pub use problem::Problem;
-pub use task::{BatchAnswer, Logs, Progress, Retry, Submit, Submitted, Task, TaskPage};
+pub use task::{BatchAnswer, Logs, Progress, Retry, Spent, Submit, Submitted, Task, TaskPage};
 pub use time::{DurationText, InvalidDuration, Timestamp};
+pub use worker::{Worker, WorkerPage};
 
 /// Names the task in answers of `invoke`.
 pub const TASK_ID_HEADER: &str = "bulkhead-task-id";

@@ -11,7 +11,7 @@ use bulkhead_protocol::task::Task;
 use super::api::{self, BatchAnswer, GROUP_LABEL, Problem as ProblemBody, Submit};
 use super::body::{Bound, read_json, require_media_type};
 use super::front::REQUEST_ID;
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use super::state::Gateway;
 use super::submission::{read_submitted, read_task};
 
@@ -48,6 +48,8 @@ pub(super) async fn submit(State(gateway): State<Arc<Gateway>>, request: Request
             BatchAnswer { index, group_id: group_id.clone(), task_id: None, duplicate: false, problem: None };
         match read_line(&gateway, line, &group_id).await {
             Ok(task) => tasks.push((index, task)),
+            // Nothing is stored yet, and no other line would fare better.
+            Err(problem) if problem.kind() == Some(Kind::StoreUnavailable) => return Err(problem),
             Err(problem) => answer.problem = Some(problem.into_body(request_id)),
         }
         answers.push(answer);

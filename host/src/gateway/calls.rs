@@ -2,20 +2,21 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, Weak};
 use std::time::Duration;
 
 use bulkhead_protocol::id::TaskId;
 use bulkhead_protocol::outcome::{Outcome, Report};
-use bulkhead_protocol::task::Task;
+use bulkhead_protocol::task::{Spent, Task};
 use futures_util::future::BoxFuture;
+use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::state::unix_ms;
-use crate::store::{self, Store};
+use crate::store::{self, Control, Store};
 
 /// The attempt of a synchronous call: it has no other.
 pub(super) const ONLY_ATTEMPT: u32 = 1;
@@ -61,9 +62,12 @@ struct Running {
 }
 
 impl Calls {
+    /// Must be called inside a tokio runtime.
     pub(super) fn new(store: Store) -> Self {
-        let shared = Shared { store, running: Mutex::default(), is_over: AtomicBool::new(false) };
-        Self { shared: Arc::new(shared), tracker: TaskTracker::new() }
+        let controls = store.controls();
+        let shared = Arc::new(Shared { store, running: Mutex::default(), is_over: AtomicBool::new(false) });
+        tokio::spawn(obey(Arc::downgrade(&shared), controls));
+        Self { shared, tracker: TaskTracker::new() }
     }
 
     /// Stores the task of a running call and carries the call on until its end. Durable on return.
@@ -84,14 +88,7 @@ impl Calls {
 
     /// Ends a call; false when it is none of these. Its end is in the store soon after.
     pub(super) fn cancel(&self, task: TaskId) -> bool {
-        match self.shared.running().get_mut(&task) {
-            Some(running) => {
-                running.is_unwanted = true;
-                running.cancel.cancel();
-                true
-            }
-            None => false,
-        }
+        self.shared.cancel(task)
     }
 
     /// Kills and requeues the calls that run, and waits until all have ended. One that outlives its
@@ -110,6 +107,14 @@ impl Shared {
     fn running(&self) -> std::sync::MutexGuard<'_, HashMap<TaskId, Running>> {
         // Nothing under the lock can panic half-way through a change.
         self.running.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn cancel(&self, task: TaskId) -> bool {
+        let mut running = self.running();
+        let Some(running) = running.get_mut(&task) else { return false };
+        running.is_unwanted = true;
+        running.cancel.cancel();
+        true
     }
 
     async fn carry_on(&self, call: Outliving, stored: oneshot::Sender<Result<(), store::Error>>) {
@@ -139,12 +144,13 @@ impl Shared {
     async fn end(&self, id: TaskId, report: Report) {
         let is_unwanted = self.running().get(&id).is_some_and(|running| running.is_unwanted);
         let requeue = report.outcome == Outcome::Cancelled && !is_unwanted;
+        let report = Arc::new(report);
         loop {
             let now_ms = unix_ms();
             let ended = match requeue {
                 // As the dispatcher writes it of an attempt that a drain killed, which is nobody's fault.
-                true => self.store.requeue(id, ONLY_ATTEMPT, Outcome::Cancelled, now_ms).await,
-                false => self.store.finish(id, ONLY_ATTEMPT, report.clone(), now_ms).await,
+                true => self.store.requeue(id, ONLY_ATTEMPT, Outcome::Cancelled, Spent::default(), now_ms).await,
+                false => self.store.finish(id, ONLY_ATTEMPT, Arc::clone(&report), false, now_ms).await,
             };
             let Err(error) = ended else { return };
             tracing::error!(task_id = %id, error = &error as &dyn std::error::Error, "the end of a call is not stored yet");
@@ -153,6 +159,21 @@ impl Shared {
                 return;
             }
             tokio::time::sleep(FINISH_AGAIN).await;
+        }
+    }
+}
+
+/// Ends the calls that other gateways on the same store are asked to cancel.
+async fn obey(calls: Weak<Shared>, mut controls: Receiver<Control>) {
+    loop {
+        match controls.recv().await {
+            Ok(Control::Cancel(task)) => {
+                let Some(calls) = calls.upgrade() else { return };
+                calls.cancel(task);
+            }
+            // Whoever asked for what was missed is told that the call could not be ended, and asks again.
+            Ok(Control::DrainWorker(_)) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
         }
     }
 }

@@ -1,33 +1,30 @@
-//! `/v1/functions/{ref}/invoke`: call and wait. The call goes straight to the executor; only when it
-//! outlives the client's patience does the store learn of it. Inputs and results pass untouched.
+//! `/v1/functions/{ref}/invoke`: call and wait. Where this process has slots of its own the call goes
+//! straight to them (`direct`); else, and when the client wants it stored, it goes through the queue
+//! (`queued`). Inputs and results pass untouched.
+
+mod direct;
+mod queued;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use bulkhead_protocol::function::Function;
 use bulkhead_protocol::id::TaskId;
-use bulkhead_protocol::outcome::{Outcome, Report};
-use bulkhead_protocol::task::{Encoding, Input, Status, Task, TaskOptions};
+use bulkhead_protocol::outcome::{Logs, Outcome, Usage};
+use bulkhead_protocol::task::{Encoding, Status, TaskOptions};
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::api::{self, Problem as ProblemBody, Submitted};
-use super::body::{Received, media_type};
-use super::calls::{ONLY_ATTEMPT, Outliving};
+use super::body::media_type;
 use super::prefer::{PREFERENCE_APPLIED, Prefer};
 use super::problem::{Kind, Problem};
-use super::state::{Gateway, unix_ms};
-use super::submission::{check_idempotency_key, check_timeout, new_task, resolve, submit};
+use super::query;
+use super::state::{Gateway, SyncRuns};
+use super::submission::{check_idempotency_key, check_timeout, resolve};
 use super::tasks::name_task;
-use super::{query, task_view};
-use crate::executor::Call;
 
 const JSON: &str = "application/json";
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -80,11 +77,11 @@ pub(super) async fn invoke(
     let wishes = read_wishes(&gateway, &parts.headers, &parts.uri, &body)?;
     let function = resolve(&gateway, &reference).await?;
     let prefer = wishes.prefer;
-    let answer = if prefer.respond_async || wishes.options.idempotency_key.is_some() {
-        let received = gateway.receiver.receive(body, gateway.input_bound()).await?;
-        invoke_queued(&gateway, &function, wishes, received).await
-    } else {
-        invoke_now(&gateway, function, wishes, body).await
+    let is_to_be_stored = prefer.respond_async || wishes.options.idempotency_key.is_some();
+    let answer = match &gateway.sync_runs {
+        _ if is_to_be_stored => queued::submit(&gateway, &function, wishes, body).await,
+        SyncRuns::Here(executor) => direct::run(&gateway, executor, function, wishes, body).await,
+        SyncRuns::Queued => queued::run(&gateway, &function, wishes, body).await,
     };
     answer.map(|mut response| {
         if let Some(applied) = prefer.applied() {
@@ -133,102 +130,16 @@ fn input_of(encoding: Encoding, body: Bytes) -> Bytes {
     if body.is_empty() && encoding == Encoding::Json { Bytes::from_static(b"{}") } else { body }
 }
 
-/// Runs a call without the queue.
-async fn invoke_now(
-    gateway: &Arc<Gateway>,
-    function: Arc<Function>,
-    wishes: Wishes,
-    body: Body,
-) -> Result<Response, Problem> {
-    let Ok(permit) = Arc::clone(&gateway.sync_calls).try_acquire_owned() else {
-        let most = gateway.bounds.sync_calls as u64;
-        let detail = format!("{most} synchronous calls run or wait already; try again, or submit a task");
-        return Err(Problem::over_limit(Kind::TooManyRequests, "sync_calls", most, None, detail));
-    };
-    let received = gateway.receiver.receive(body, gateway.input_bound()).await?;
-    let input = input_of(wishes.encoding, received.bytes);
-    let id = TaskId(uuid::Uuid::now_v7());
-    let started_at_ms = unix_ms();
-    let call = Call {
-        task: id,
-        attempt: ONLY_ATTEMPT,
-        encoding: wishes.encoding,
-        input: input.clone(),
-        timeout: wishes.options.timeout_ms.map(Duration::from_millis),
-        config: gateway.function_config(&function.name),
-        function: Arc::clone(&function),
-    };
-    let cancel = CancellationToken::new();
-    let Some(wait) = wishes.prefer.wait else {
-        // Dropped with the handler when the client goes away, which ends the process.
-        let report = gateway.executor.run(call, cancel).await;
-        return answer(gateway, id, wishes.encoding, report);
-    };
-    let executor = gateway.executor.clone();
-    let token = cancel.clone();
-    let share = received.share;
-    let mut run: BoxFuture<'static, Report> = Box::pin(async move {
-        // Held for as long as the call runs, also when it outlives this request.
-        let _held = (permit, share);
-        executor.run(call, token).await
-    });
-    if let Ok(report) = tokio::time::timeout(wait, &mut run).await {
-        return answer(gateway, id, wishes.encoding, report);
-    }
-    let input = Input { encoding: wishes.encoding, bytes: input.to_vec() };
-    let task = Task { id, submitted_at_ms: started_at_ms, ..new_task(&function, input, wishes.options) };
-    gateway.calls.adopt(Outliving { task, started_at_ms, run, cancel }).await?;
-    Ok(goes_on(id, Status::Running, false))
-}
-
-/// Runs a call through the durable queue.
-async fn invoke_queued(
-    gateway: &Arc<Gateway>,
-    function: &Function,
-    wishes: Wishes,
-    received: Received,
-) -> Result<Response, Problem> {
-    let Wishes { encoding, prefer, options } = wishes;
-    let input = Input { encoding, bytes: input_of(encoding, received.bytes).to_vec() };
-    let (id, duplicate) = submit(gateway, new_task(function, input, options)).await?;
-    drop(received.share);
-    let until = match prefer {
-        Prefer { respond_async: true, .. } => Some(Instant::now()),
-        Prefer { wait, .. } => wait.map(|wait| Instant::now() + wait),
-    };
-    loop {
-        let left = until.map_or(gateway.bounds.wait.0, |until| until.saturating_duration_since(Instant::now()));
-        let state = task_view::wait_state(gateway, id, left).await?;
-        if state.status.is_terminal() && !prefer.respond_async {
-            let outcome = state.outcome.unwrap_or(Outcome::Succeeded);
-            let logs = gateway.store.logs(id).await?.unwrap_or_default();
-            let result = gateway.store.result(id).await?.unwrap_or_default().to_vec();
-            return answer(gateway, id, encoding, Report { outcome, usage: state.usage, logs, result });
-        }
-        // The task is stored: a server that shuts down leaves it to the next one.
-        if until.is_some_and(|until| until <= Instant::now()) || gateway.draining.is_cancelled() {
-            return Ok(goes_on(id, state.status, duplicate));
-        }
-    }
-}
-
+/// The call goes on as a task.
 fn goes_on(task_id: TaskId, status: Status, duplicate: bool) -> Response {
     let mut response = (StatusCode::ACCEPTED, Json(Submitted { task_id, status, duplicate })).into_response();
     name_task(&mut response, task_id);
     response
 }
 
-/// The bare result, or the failure as a problem.
-fn answer(gateway: &Gateway, id: TaskId, encoding: Encoding, report: Report) -> Result<Response, Problem> {
-    if !report.outcome.is_success() {
-        if report.outcome == Outcome::Cancelled && gateway.draining.is_cancelled() {
-            let detail = "the server shut down before the call ended; the call was cancelled";
-            return Err(Problem::new(Kind::ShuttingDown, detail).with_task(id));
-        }
-        let described = api::Outcome::with_logs(report.outcome.clone(), report.usage, &report.logs);
-        return Err(Problem::of_outcome(&report.outcome, described).with_task(id));
-    }
-    let mut response = Response::new(Body::from(report.result));
+/// The bare result.
+fn succeeded(id: TaskId, encoding: Encoding, result: Body) -> Response {
+    let mut response = Response::new(result);
     let media_type = match encoding {
         Encoding::Json => HeaderValue::from_static(JSON),
         Encoding::Bincode => HeaderValue::from_static(api::BINCODE),
@@ -237,5 +148,15 @@ fn answer(gateway: &Gateway, id: TaskId, encoding: Encoding, report: Report) -> 
     if let Ok(id) = HeaderValue::try_from(id.to_string()) {
         response.headers_mut().insert(api::TASK_ID_HEADER, id);
     }
-    Ok(response)
+    response
+}
+
+/// A failed call as a problem.
+fn failed(gateway: &Gateway, id: TaskId, outcome: Outcome, usage: Usage, logs: &Logs) -> Problem {
+    if outcome == Outcome::Cancelled && gateway.draining.is_cancelled() {
+        let detail = "the server shut down before the call ended; the call was cancelled";
+        return Problem::new(Kind::ShuttingDown, detail).with_task(id);
+    }
+    let described = api::Outcome::with_logs(outcome.clone(), usage, logs);
+    Problem::of_outcome(&outcome, described).with_task(id)
 }

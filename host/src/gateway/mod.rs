@@ -2,11 +2,13 @@
 //! executor, and says what came of it. First in the flow; everything behind it trusts its bounds.
 //!
 //! A request comes over a `connection`, passes [`front`] and [`router`] and comes to a handler in `first`, `functions`,
-//! `invoke`, `tasks`, `batch` or `pages`. What several handlers do is in `registration` (a package
+//! `invoke`, `tasks`, `batch`, `workers` or `pages`. What several handlers do is in `registration` (a package
 //! becomes functions), `submission` (a wish becomes a stored task), `calls` (a synchronous call
 //! outlives its wait) and `task_view` (a task is worded for clients). Errors are made in `problem`.
+//! Until the store is there, `awaiting` answers instead of all of these.
 
 pub mod api;
+mod awaiting;
 mod batch;
 mod body;
 mod calls;
@@ -27,7 +29,9 @@ mod state;
 mod submission;
 mod task_view;
 mod tasks;
+mod workers;
 
+pub use awaiting::awaiting_store;
 pub use connection::serve;
 pub use router::service;
-pub use state::{Gateway, in_base64_bytes, unix_ms};
+pub use state::{Gateway, Parts, SyncRuns, in_base64_bytes, unix_ms};

@@ -2,8 +2,9 @@
 
 use bulkhead_protocol::id::{FunctionId, TaskId};
 use utoipa::OpenApi;
+use utoipa::openapi::{ContentBuilder, Ref, Response, ResponseBuilder};
 
-use super::{api, batch, first, functions, invoke, pages, tasks};
+use super::{api, batch, first, functions, invoke, pages, tasks, workers};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -16,7 +17,8 @@ use super::{api, batch, first, functions, invoke, pages, tasks};
         first::register_function, first::execute_function, first::status, first::result,
         functions::register, functions::list, functions::describe, functions::versions, functions::remove,
         functions::set_alias, invoke::invoke,
-        tasks::submit, tasks::list, tasks::get, tasks::result, tasks::logs, tasks::cancel, batch::submit,
+        tasks::submit, tasks::list, tasks::get, tasks::result, tasks::logs, tasks::cancel, tasks::dead_letters,
+        batch::submit, workers::list, workers::drain,
         pages::healthz, pages::readyz, pages::error_page,
     ),
     components(schemas(FunctionId, TaskId, api::Problem, api::BatchAnswer)),
@@ -24,6 +26,7 @@ use super::{api, batch, first, functions, invoke, pages, tasks};
         (name = "first endpoints", description = "Register, execute, status, result. These shapes stay for ever."),
         (name = "functions", description = "What can run."),
         (name = "tasks", description = "What shall run, runs and ran."),
+        (name = "workers", description = "Who runs it."),
         (name = "server", description = "The server itself."),
     ),
 )]
@@ -31,5 +34,23 @@ struct Document;
 
 /// The document.
 pub(super) fn document() -> utoipa::openapi::OpenApi {
-    Document::openapi()
+    let mut document = Document::openapi();
+    for path in document.paths.paths.values_mut() {
+        let operations = [&mut path.get, &mut path.put, &mut path.post, &mut path.delete];
+        for operation in operations.into_iter().flatten() {
+            // Everything but the pages about the server itself asks the store.
+            if operation.tags.iter().flatten().all(|tag| tag != "server") {
+                operation.responses.responses.entry("503".to_owned()).or_insert_with(|| store_down().into());
+            }
+        }
+    }
+    document
+}
+
+fn store_down() -> Response {
+    let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    ResponseBuilder::new()
+        .description("The store does not answer, and nothing was acknowledged; `Retry-After` says when to try again.")
+        .content(api::PROBLEM_JSON, problem)
+        .build()
 }

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::api::Problem as ProblemBody;
 use super::problem::{Kind, Problem};
-use super::state::Gateway;
+use super::state::{Gateway, SyncRuns};
 
 /// How long the store may take to answer for the server to be ready.
 const READY_WITHIN: Duration = Duration::from_secs(1);
@@ -24,7 +24,7 @@ pub(super) struct Health {
     status: &'static str,
     /// The server's version.
     version: &'static str,
-    /// Attempts that can run at once.
+    /// Attempts that can run at once: here, or on all workers that are connected.
     slots: u32,
     /// Tasks that wait in the queue.
     queued: usize,
@@ -41,7 +41,7 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Tells whether the server can take work: the store answers and the executor has slots.
+/// Tells whether the server can take work: the store answers. There may be no worker at the moment.
 #[utoipa::path(
     get, path = "/readyz", tag = "server",
     responses(
@@ -52,9 +52,16 @@ pub(super) async fn healthz() -> &'static str {
 pub(super) async fn readyz(State(gateway): State<Arc<Gateway>>) -> Result<Json<Health>, Problem> {
     gateway.require_open()?;
     let late = |_| Problem::new(Kind::StoreUnavailable, "the store does not answer in time");
-    tokio::time::timeout(READY_WITHIN, gateway.store.functions(None, 1)).await.map_err(late)??;
-    let (slots, queued) = (gateway.executor.slots(), gateway.store.queued());
-    Ok(Json(Health { status: "ok", version: env!("CARGO_PKG_VERSION"), slots, queued }))
+    tokio::time::timeout(READY_WITHIN, health(&gateway)).await.map_err(late)?.map(Json)
+}
+
+async fn health(gateway: &Gateway) -> Result<Health, Problem> {
+    let queued = gateway.store.queued().await?;
+    let slots = match &gateway.sync_runs {
+        SyncRuns::Here(executor) => executor.slots(),
+        SyncRuns::Queued => gateway.store.workers().await?.iter().map(|worker| worker.slots).sum(),
+    };
+    Ok(Health { status: "ok", version: env!("CARGO_PKG_VERSION"), slots, queued })
 }
 
 /// Explains a kind of problem.

@@ -68,6 +68,8 @@ kinds! {
     // What it points at.
     /// No such function, version or alias.
     UnknownFunction = 404 "unknown-function" "Unknown function" false;
+    /// No such worker.
+    UnknownWorker = 404 "unknown-worker" "Unknown worker" false;
     /// No such task.
     UnknownTask = 404 "unknown-task" "Unknown task" false;
     /// The task ended too long ago.
@@ -260,7 +262,6 @@ impl Problem {
     }
 
     /// Its kind.
-    #[cfg(test)]
     pub(super) fn kind(&self) -> Option<Kind> {
         Kind::by_slug(self.body.problem_type.strip_prefix("/errors/")?)
     }

@@ -67,7 +67,7 @@ async fn register_now(
     let _permit = gateway.registrations.acquire().await.map_err(closed)?;
     let (id, package_file::Package { manifest, library }) = take_apart(package.clone()).await?;
     // The library, the largest part, is dropped once it is on the disk.
-    let description = gateway.executor.inspect(id, library.into()).await?;
+    let description = gateway.inspector.inspect(id, library.into()).await?;
     check_agreement(&manifest, &description)?;
     let new = select(&description, id, selection)?
         .into_iter()

@@ -10,7 +10,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use super::front::Front;
 use super::problem::{Kind, Problem};
 use super::state::Gateway;
-use super::{batch, first, functions, invoke, openapi, pages, tasks};
+use super::{batch, first, functions, invoke, openapi, pages, tasks, workers};
 
 /// The whole gateway as one service.
 pub fn service(gateway: &Arc<Gateway>) -> Front {
@@ -23,8 +23,10 @@ fn routes() -> Router<Arc<Gateway>> {
         .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi::document()))
         .fallback(unknown_path);
     for (path, methods) in table() {
+        // The router matches whole segments: a verb behind an id is its handler's to read.
+        let path = path.split_once("}:").map_or(path.to_owned(), |(before, _)| format!("{before}}}"));
         // With and without a trailing slash: the same handler, no redirect.
-        router = router.route(path, methods.clone()).route(&format!("{path}/"), methods);
+        router = router.route(&path, methods.clone()).route(&format!("{path}/"), methods);
     }
     router
 }
@@ -46,6 +48,9 @@ fn table() -> Vec<(&'static str, MethodRouter<Arc<Gateway>>)> {
         ("/v1/tasks/{id}", get(tasks::get).delete(tasks::cancel)),
         ("/v1/tasks/{id}/result", get(tasks::result)),
         ("/v1/tasks/{id}/logs", get(tasks::logs)),
+        ("/v1/dead-letters", get(tasks::dead_letters)),
+        ("/v1/workers", get(workers::list)),
+        ("/v1/workers/{id}:drain", post(workers::drain)),
         ("/healthz", get(pages::healthz)),
         ("/readyz", get(pages::readyz)),
         ("/errors/{slug}", get(pages::error_page)),

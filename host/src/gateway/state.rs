@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bulkhead_protocol::limits::Limits;
 use bytes::Bytes;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::body::{Bound, Receiver};
@@ -17,13 +17,38 @@ use crate::dispatcher;
 use crate::executor::Executor;
 use crate::store::Store;
 
+/// How a synchronous call runs, unless its client wants it stored.
+#[derive(Clone)]
+pub enum SyncRuns {
+    /// In the executor of this process, past the queue.
+    Here(Executor),
+    /// Through the queue, on whichever worker takes it.
+    Queued,
+}
+
+/// What a gateway stands before.
+pub struct Parts {
+    /// What remembers.
+    pub store: Store,
+    /// What asks packages for their functions.
+    pub inspector: Executor,
+    /// How synchronous calls run.
+    pub sync_runs: SyncRuns,
+    /// What runs queued tasks, here or elsewhere; asked to cancel them.
+    pub dispatcher: dispatcher::Handle,
+    /// Configuration for calls, JSON objects, by function name.
+    pub function_configs: Arc<HashMap<String, Bytes>>,
+}
+
 /// The gateway: shared by all requests.
 pub struct Gateway {
     /// What remembers.
     pub(super) store: Store,
-    /// What runs synchronous calls and inspects packages.
-    pub(super) executor: Executor,
-    /// What runs queued tasks; asked to cancel them.
+    /// What asks packages for their functions.
+    pub(super) inspector: Executor,
+    /// How synchronous calls run.
+    pub(super) sync_runs: SyncRuns,
+    /// What runs queued tasks, here or elsewhere; asked to cancel them.
     pub(super) dispatcher: dispatcher::Handle,
     /// Bounds of requests.
     pub(super) bounds: GatewayBounds,
@@ -43,24 +68,22 @@ pub struct Gateway {
     pub(super) calls: Calls,
     /// Cancelled when the server takes no new work.
     pub(super) draining: CancellationToken,
+    /// Cancelled when the grace of a shutdown is over.
+    pub(super) grace_over: CancellationToken,
     /// Names that `Host` may have; any when none.
     pub(super) hosts: Option<Vec<String>>,
 }
 
 impl Gateway {
-    /// A gateway over what runs and remembers. `function_configs`: JSON objects by function name.
-    pub fn new(
-        config: &Config,
-        store: Store,
-        executor: Executor,
-        dispatcher: dispatcher::Handle,
-        function_configs: Arc<HashMap<String, Bytes>>,
-    ) -> Arc<Self> {
+    /// A gateway over what runs and remembers. Must be called inside a tokio runtime.
+    pub fn new(config: &Config, parts: Parts) -> Arc<Self> {
+        let Parts { store, inspector, sync_runs, dispatcher, function_configs } = parts;
         let bounds = config.gateway.clone();
         Arc::new(Self {
             calls: Calls::new(store.clone()),
             store,
-            executor,
+            inspector,
+            sync_runs,
             dispatcher,
             defaults: config.defaults.limits(),
             caps: config.caps.clone(),
@@ -70,17 +93,20 @@ impl Gateway {
             registrations: Semaphore::new(bounds.registrations),
             bounds,
             draining: CancellationToken::new(),
+            grace_over: CancellationToken::new(),
             hosts: config.host.is_loopback().then(|| config.allowed_hosts.clone()),
         })
     }
 
-    /// Takes no new work, ends long polls, and gives synchronous calls `grace` to finish; those that
-    /// outlived their wait and do not are killed and requeued.
+    /// Takes no new work, ends long polls, and gives synchronous calls `grace` to finish. Of those that
+    /// do not, the ones that are stored are answered as going on; those that outlived their wait here are
+    /// killed and requeued.
     pub async fn drain(&self, grace: Duration) {
         self.draining.cancel();
         // A call that can still outlive its wait holds one of these, as those do that have.
         let all = u32::try_from(self.bounds.sync_calls).unwrap_or(u32::MAX);
         let _ = tokio::time::timeout(grace, self.sync_calls.acquire_many(all)).await;
+        self.grace_over.cancel();
         self.calls.drain().await;
     }
 
@@ -90,6 +116,15 @@ impl Gateway {
             return Err(Problem::new(Kind::ShuttingDown, "the server takes no new work"));
         }
         Ok(())
+    }
+
+    /// A place among the synchronous calls that run or wait at once.
+    pub(super) fn sync_place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.sync_calls).try_acquire_owned().map_err(|_| {
+            let most = self.bounds.sync_calls as u64;
+            let detail = format!("{most} synchronous calls run or wait already; try again, or submit a task");
+            Problem::over_limit(Kind::TooManyRequests, "sync_calls", most, None, detail)
+        })
     }
 
     /// The bound of a task's input.

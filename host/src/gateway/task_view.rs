@@ -7,13 +7,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bulkhead_protocol::id::TaskId;
 use bulkhead_protocol::outcome::Outcome;
-use bulkhead_protocol::task::{Encoding, Status, Task, TaskState};
+use bulkhead_protocol::task::{Encoding, Progress, Spent, Status, Task, TaskState};
 use bytes::Bytes;
 use serde_json::value::RawValue;
+use tokio_util::sync::CancellationToken;
 
 use super::api::{self, DurationText, ResultResponse, Timestamp};
 use super::problem::{Kind, Problem};
-use super::state::Gateway;
+use super::state::{Gateway, SyncRuns};
 
 /// The task that a path names.
 pub(super) fn parse_id(text: &str) -> Result<TaskId, Problem> {
@@ -33,12 +34,22 @@ pub(super) async fn missing(gateway: &Gateway, id: TaskId) -> Result<Problem, Pr
 
 /// Waits until a task has ended, `wait` is over or the server drains; tells how far it has come.
 pub(super) async fn wait_state(gateway: &Gateway, id: TaskId, wait: Duration) -> Result<TaskState, Problem> {
+    wait_unless(gateway, id, wait, &gateway.draining).await
+}
+
+/// Waits until a task has ended, `wait` is over or `stop` is cancelled; tells how far it has come.
+pub(super) async fn wait_unless(
+    gateway: &Gateway,
+    id: TaskId,
+    wait: Duration,
+    stop: &CancellationToken,
+) -> Result<TaskState, Problem> {
     let state = if wait.is_zero() {
         gateway.store.state(id).await?
     } else {
         tokio::select! {
             state = gateway.store.wait(id, wait) => state?,
-            () = gateway.draining.cancelled() => gateway.store.state(id).await?,
+            () = stop.cancelled() => gateway.store.state(id).await?,
         }
     };
     match state {
@@ -98,11 +109,21 @@ async fn outcome(gateway: &Gateway, id: TaskId, state: &TaskState) -> Result<Opt
 pub(super) async fn task(gateway: &Gateway, task: &Task, state: &TaskState) -> Result<api::Task, Problem> {
     let outcome = outcome(gateway, task.id, state).await?;
     let progress = match state.status {
-        Status::Running => gateway.executor.progress(task.id),
+        Status::Running => progress(gateway, task.id).await?,
         _ => None,
     };
     let progress = progress.map(|progress| api::Progress { fraction: progress.fraction, message: progress.message });
     Ok(api::Task { progress, ..in_listing(task, state, outcome) })
+}
+
+/// What a running attempt last said, here or elsewhere.
+async fn progress(gateway: &Gateway, id: TaskId) -> Result<Option<Progress>, Problem> {
+    if let SyncRuns::Here(executor) = &gateway.sync_runs
+        && let Some(progress) = executor.progress(id)
+    {
+        return Ok(Some(progress));
+    }
+    Ok(gateway.store.progress(id).await?)
 }
 
 /// A task as listings show it: without what its attempt printed, and without progress.
@@ -116,6 +137,14 @@ pub(super) fn in_listing(task: &Task, state: &TaskState, outcome: Option<api::Ou
         function: task.function_name.clone(),
         encoding: task.input.encoding,
         attempt: state.attempt,
+        worker_id: state.worker,
+        spent: Some(state.spent).filter(|spent| *spent != Spent::default()).map(|spent| api::Spent {
+            failures: spent.failures,
+            crashes: spent.crashes,
+            losses: spent.losses,
+            returns: spent.returns,
+        }),
+        dead_letter: state.dead_letter,
         submitted_at: Timestamp::from_unix_ms(task.submitted_at_ms),
         not_before: task.options.not_before_ms.map(Timestamp::from_unix_ms),
         started_at: state.started_at_ms.map(Timestamp::from_unix_ms),

@@ -83,16 +83,48 @@ pub(super) fn name_task(response: &mut Response, task_id: TaskId) {
 )]
 pub(super) async fn list(State(gateway): State<Arc<Gateway>>, uri: Uri) -> Result<Json<api::TaskPage>, Problem> {
     let pairs = query::read(&uri, &["status", "function", "since", "label.", "limit", "cursor"])?;
+    let status = query::get(&pairs, "status").map(read_status).transpose()?;
+    page(&gateway, TaskFilter { status, ..read_filter(&pairs)? }).await
+}
+
+/// Lists the tasks that ended because they crashed too often, the newest first.
+#[utoipa::path(
+    get, path = "/v1/dead-letters", tag = "tasks",
+    params(
+        ("function" = Option<String>, Query, description = "Only tasks of the function with this name."),
+        ("since" = Option<String>, Query, description = "Only tasks submitted since: a time (RFC 3339), or how long ago (`1h`)."),
+        ("label.KEY" = Option<String>, Query, description = "Only tasks with this label; may be given several times."),
+        ("limit" = Option<usize>, Query, description = "Most tasks to list, 1 to 1000; 100 when absent."),
+        ("cursor" = Option<String>, Query, description = "`cursor` of the page before."),
+    ),
+    responses(
+        (status = 200, description = "A page of tasks.", body = api::TaskPage),
+        (status = 422, description = "A parameter is unknown or out of range.", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn dead_letters(
+    State(gateway): State<Arc<Gateway>>,
+    uri: Uri,
+) -> Result<Json<api::TaskPage>, Problem> {
+    let pairs = query::read(&uri, &["function", "since", "label.", "limit", "cursor"])?;
+    page(&gateway, TaskFilter { dead_letters: true, ..read_filter(&pairs)? }).await
+}
+
+/// The parameters that all listings of tasks take.
+fn read_filter(pairs: &[(String, String)]) -> Result<TaskFilter, Problem> {
     let labels =
         pairs.iter().filter_map(|(name, value)| Some((name.strip_prefix("label.")?.to_owned(), value.clone())));
-    let filter = TaskFilter {
-        status: query::get(&pairs, "status").map(read_status).transpose()?,
-        function_name: query::get(&pairs, "function").map(str::to_owned),
-        since_ms: query::get(&pairs, "since").map(|since| read_since(since, unix_ms())).transpose()?,
+    Ok(TaskFilter {
+        function_name: query::get(pairs, "function").map(str::to_owned),
+        since_ms: query::get(pairs, "since").map(|since| read_since(since, unix_ms())).transpose()?,
         labels: labels.collect(),
-        cursor: query::get(&pairs, "cursor").map(|cursor| query::parse("cursor", cursor)).transpose()?,
-        limit: query::limit(&pairs, PAGE_TASKS, MAX_PAGE_TASKS)?,
-    };
+        cursor: query::get(pairs, "cursor").map(|cursor| query::parse("cursor", cursor)).transpose()?,
+        limit: query::limit(pairs, PAGE_TASKS, MAX_PAGE_TASKS)?,
+        ..TaskFilter::default()
+    })
+}
+
+async fn page(gateway: &Gateway, filter: TaskFilter) -> Result<Json<api::TaskPage>, Problem> {
     let page = gateway.store.tasks(&filter).await?;
     let tasks = page.tasks.iter().map(|(task, state)| task_view::in_listing(task, state, None)).collect();
     Ok(Json(api::TaskPage { tasks, cursor: page.cursor }))
@@ -215,8 +247,10 @@ pub(super) async fn cancel(
 ) -> Result<Json<api::Task>, Problem> {
     query::read(&uri, &[])?;
     let id = task_view::parse_id(&id)?;
-    // A call that outlived its wait is ours; all others are the dispatcher's, queued ones included.
-    if !gateway.calls.cancel(id) {
+    // A call that outlived its wait is ours; all others are the dispatchers', queued ones included.
+    if gateway.calls.cancel(id) {
+        task_view::wait_state(&gateway, id, KILL_TIME).await?;
+    } else {
         match gateway.dispatcher.cancel(id).await {
             Cancelled::Unknown => return Err(task_view::missing(&gateway, id).await?),
             Cancelled::Unavailable => {
@@ -226,7 +260,6 @@ pub(super) async fn cancel(
             Cancelled::Cancelled | Cancelled::Ended | Cancelled::Elsewhere => {}
         }
     }
-    task_view::wait_state(&gateway, id, KILL_TIME).await?;
     let task = describe(&gateway, id).await?;
     let was_cancelled = task.outcome.as_ref().is_some_and(|outcome| outcome.kind == api::OutcomeKind::Cancelled);
     if task.status.is_terminal() && was_cancelled {

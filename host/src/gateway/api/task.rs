@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bulkhead_protocol::id::{FunctionId, TaskId};
+use bulkhead_protocol::id::{FunctionId, TaskId, WorkerId};
 use bulkhead_protocol::task::{Encoding, Priority, Status};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -105,6 +105,15 @@ pub struct Task {
     pub encoding: Encoding,
     /// The newest attempt; 0 before the first.
     pub attempt: u32,
+    /// Where the newest attempt began; all zeros for the slots of a dispatcher itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_id: Option<WorkerId>,
+    /// What it has used up of its budgets; absent while that is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent: Option<Spent>,
+    /// Whether it ended by crashing too often.
+    #[serde(default)]
+    pub dead_letter: bool,
     /// When it was submitted.
     pub submitted_at: Timestamp,
     /// Before when it does not run.
@@ -134,6 +143,19 @@ pub struct Task {
     pub idempotency_key: Option<String>,
 }
 
+/// What a task has used up of its budgets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Spent {
+    /// Failures of the function that were tried again.
+    pub failures: u32,
+    /// Attempts that crashed.
+    pub crashes: u32,
+    /// Attempts that were lost with their worker after they had begun.
+    pub losses: u32,
+    /// Attempts that were lost with their worker before they had begun.
+    pub returns: u32,
+}
+
 /// What a running function says of its progress.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Progress {
@@ -143,7 +165,7 @@ pub struct Progress {
     pub message: String,
 }
 
-/// Answer of `GET /v1/tasks`, the newest first.
+/// Answer of `GET /v1/tasks` and `GET /v1/dead-letters`, the newest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TaskPage {
     /// The tasks.
