@@ -31,9 +31,30 @@ test: test-unit test-e2e
 test-unit:
     cargo test --workspace --exclude bulkhead-tests
 
-# Tests of the built executables
+# Tests of the built executables, in every mode and on every store
 test-e2e:
     cargo test --package bulkhead-tests
+
+# The suite in one setting: `just test-setting push_redis`, `just test-setting it tasks::`
+test-setting SETTING *ARGS:
+    cargo test --package bulkhead-tests --test {{ SETTING }} -- {{ ARGS }}
+
+# Tests with parts of a cluster killed, paused, cut off: `just test-faults dispatcher::`
+test-faults *ARGS:
+    cargo test --package bulkhead-tests --test faults -- {{ ARGS }}
+
+# How long recoveries take, one fault at a time (R2 to R4 of the measured promises)
+measure-recovery:
+    cargo test --package bulkhead-tests --test faults -- --nocapture --test-threads 1 \
+        killed_in_mid_task killed_and_restarted killed_with_waiters paused_for_20_s
+
+# Random schedules of the dispatcher core in a simulated world: `just simulate 1000000`
+simulate COUNT='100000' *ARGS:
+    cargo run --quiet --release --package bulkhead-tests --bin simulate -- --count {{ COUNT }} {{ ARGS }}
+
+# Break the dispatcher core on purpose, one way at a time: the simulator must catch each
+simulate-mutants *NAMES:
+    tests/mutants/catch.sh {{ NAMES }}
 
 # What the CI refuses: other formatting, lints, broken links in the documentation
 lint: && doc

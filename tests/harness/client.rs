@@ -7,7 +7,10 @@ use bulkhead_protocol::codec;
 use reqwest::{Method, Url};
 use serde_json::Value;
 
-use super::deadline::LONG;
+use super::deadline::{LONG, eventually_within};
+
+/// Between two tries of a client that insists.
+const COME_BACK: Duration = Duration::from_millis(50);
 
 /// Header and body of a request, beside its method and path.
 #[derive(Clone, Debug, Default)]
@@ -124,6 +127,38 @@ impl Client {
     pub fn call(&self, method: Method, path: &str, part: Part) -> Answer {
         let asked = format!("{method} {path}");
         self.try_call(method, path, part).unwrap_or_else(|error| panic!("{asked}: {error:?}"))
+    }
+
+    /// Asks until there is an answer that does not say to come back later, as clients do of a service
+    /// that is repaired. What is posted has to carry an idempotency key.
+    ///
+    /// # Panics
+    /// When there is none for [`LONG`].
+    #[track_caller]
+    pub fn insist(&self, method: &Method, path: &str, part: &Part) -> Answer {
+        eventually_within(LONG, &format!("{method} {path} is answered"), || {
+            let answer = self.try_call(method.clone(), path, part.clone()).map_err(|error| error.to_string());
+            let comes_back = |answer: Answer| match answer.status {
+                429 | 503 => Err(format!("{}: {}", answer.status, answer.text())),
+                _ => Ok(answer),
+            };
+            answer.and_then(comes_back).inspect_err(|_| std::thread::sleep(COME_BACK))
+        })
+    }
+
+    /// Waits for the end of a task, whatever happens to the service meanwhile, and returns what
+    /// `/v1/tasks/{id}/result` says then.
+    ///
+    /// # Panics
+    /// When it has none for [`LONG`].
+    #[track_caller]
+    pub fn result_at_last(&self, task: &str) -> Value {
+        let path = format!("/v1/tasks/{task}/result?wait=20s");
+        eventually_within(LONG, &format!("{task} ends"), || {
+            let answer = self.insist(&Method::GET, &path, &Part::none()).expect(200).json();
+            let ended = answer["status"] == "COMPLETED" || answer["status"] == "FAILED";
+            if ended { Ok(answer) } else { Err(answer.to_string()) }
+        })
     }
 
     /// `GET`.

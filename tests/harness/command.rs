@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::deadline::LONG;
-use super::server::Executables;
+use super::member::Executables;
 
 /// How a command ended.
 #[derive(Clone, Debug)]

@@ -17,10 +17,10 @@ pub struct Process {
     started: u64,
 }
 
-/// What a server holds of the machine.
+/// What a server holds of the machine, all its parts together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Footprint {
-    /// Processes below it, zombies included.
+    /// Processes that it started, zombies included.
     pub processes: usize,
     /// Open file descriptors.
     pub descriptors: usize,
@@ -30,23 +30,26 @@ pub struct Footprint {
     pub mounts: BTreeSet<String>,
     /// Everything in its folder for temporary files.
     pub temporary: BTreeSet<PathBuf>,
-    /// Everything in its cache and among its packages.
+    /// Everything in its caches and among its packages.
     pub kept: BTreeSet<PathBuf>,
 }
 
 impl Footprint {
-    /// Looks at the server `pid`, whose folder is `folder`.
+    /// Looks at the server that consists of the processes `pids` and whose folder is `folder`.
     #[track_caller]
-    pub fn of(pid: u32, folder: &Path) -> Self {
-        let mut kept = below(&folder.join("data/cache"));
-        kept.append(&mut below(&folder.join("data/packages")));
+    pub fn of(pids: &[u32], folder: &Path) -> Self {
+        let descriptors = |pid: &u32| fs::read_dir(format!("/proc/{pid}/fd")).expect("the server runs").count();
+        let data = fs::read_dir(folder.join("data")).into_iter().flatten().flatten().map(|entry| entry.path());
         Self {
-            processes: processes_below(pid).len(),
-            descriptors: fs::read_dir(format!("/proc/{pid}/fd")).expect("the server runs").count(),
-            cgroups: cgroups_of(pid),
-            mounts: mounts_of(pid, folder),
+            processes: pids.iter().map(|pid| processes_below(*pid).len()).sum(),
+            descriptors: pids.iter().map(descriptors).sum(),
+            cgroups: pids.iter().flat_map(|pid| cgroups_of(*pid)).collect(),
+            mounts: pids.iter().flat_map(|pid| mounts_of(*pid, folder)).collect(),
             temporary: below(&folder.join("tmp")),
-            kept,
+            kept: data
+                .flat_map(|data| [data.join("cache"), data.join("packages")])
+                .flat_map(|kept| below(&kept))
+                .collect(),
         }
     }
 }

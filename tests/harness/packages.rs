@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::command::{CommandLine, Ended, run_within};
 use super::deadline::LONG;
-use super::server::Executables;
+use super::member::Executables;
 
 /// The packages, and how their build went.
 pub struct Packages {

@@ -1,72 +1,30 @@
-//! A real server: the built executable, real signals, its log read line by line.
+//! A real server in any setting: the built executable, real signals, what it holds of the machine.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::chown;
-use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::path::Path;
+use std::sync::Arc;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::client::Client;
 use super::command::{CommandLine, Ended};
-use super::deadline::{SHORT, eventually};
-use super::footprint::{Footprint, cgroups_of, processes_below};
-
-/// The executables under test.
-#[derive(Clone, Debug)]
-pub struct Executables {
-    /// `bulkhead`.
-    pub bulkhead: PathBuf,
-    /// `bulkhead-runner`.
-    pub runner: PathBuf,
-}
-
-impl Executables {
-    /// A command that sees nothing of the settings of whoever runs the tests.
-    pub fn clean_command(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
-        let settings = std::env::vars_os().map(|(name, _)| name);
-        let is_ours = |name: &OsString| name.to_string_lossy().starts_with("BULKHEAD_");
-        for name in settings.filter(is_ours) {
-            command.env_remove(name);
-        }
-        command.env_remove("RUST_LOG");
-        command
-    }
-}
-
-/// An ordinary user to run a server as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct User {
-    /// Both the user and the group.
-    pub id: u32,
-}
-
-impl User {
-    /// A user that no other server of this run has: limits on processes count by user.
-    pub fn unused() -> Self {
-        /// Above the users of distributions, below those of containers.
-        const FIRST: u32 = 30_000;
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let run = std::process::id() % 2000 * 10;
-        Self { id: FIRST + run + NEXT.fetch_add(1, Ordering::Relaxed) }
-    }
-}
+use super::deadline::{LONG, eventually};
+use super::footprint::{Footprint, Process, cgroups_of};
+use super::member::{Executables, Launch, Member, User};
+use super::port::unused_port;
+use super::redis::RedisStore;
+use super::setting::{Backend, Mode, Setting};
 
 /// How a server is started.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Whom it runs as; none: as the tests themselves.
     pub user: Option<User>,
-    /// Arguments of `up` beside those that it needs here.
+    /// Arguments of the part that answers requests, beside those that it needs here.
     pub arguments: Vec<String>,
     /// Its configuration file.
     pub config: String,
@@ -88,28 +46,34 @@ impl Options {
     pub fn user(self, user: Option<User>) -> Self {
         Self { user, ..self }
     }
+
+    /// The slots of its configuration, or one for each CPU.
+    fn slots_there(&self) -> String {
+        let said = self.config.lines().find_map(|line| line.strip_prefix("slots = "));
+        let cpus = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get).to_string();
+        said.map_or_else(cpus, str::to_owned)
+    }
 }
 
-/// A server that was started. Killed when dropped.
+/// A server that was started, whatever it consists of. Killed when dropped.
 pub struct Server {
     executables: Executables,
+    setting: Setting,
     options: Options,
-    child: Child,
     url: String,
+    /// Its processes in the order in which a user ends them: those that run calls, those that hand them
+    /// out, the one that answers requests.
+    members: Vec<Member>,
     /// Its data, its folder for temporary files, its configuration.
     folder: Arc<TempDir>,
-    /// What it has logged so far.
-    log: Arc<Mutex<Vec<String>>>,
-    /// Each line once, as it comes.
-    lines: mpsc::Receiver<String>,
-    /// What it has printed so far.
-    output: Arc<Mutex<Vec<String>>>,
+    /// What remembers its tasks, if that is not in its folder.
+    redis: Option<RedisStore>,
 }
 
 impl Server {
-    /// Starts a server and waits until it listens.
+    /// Starts a server and waits until it listens and has all its parts.
     #[track_caller]
-    pub fn start(executables: &Executables, options: Options) -> Self {
+    pub fn start(executables: &Executables, setting: Setting, options: Options) -> Self {
         let folder = tempfile::Builder::new().prefix("bulkhead-test-").tempdir().expect("a temporary folder");
         for name in ["data", "tmp"] {
             std::fs::create_dir(folder.path().join(name)).expect("a folder");
@@ -119,32 +83,86 @@ impl Server {
                 chown(folder.path().join(name), Some(id), Some(id)).expect("a folder can be given away");
             }
         }
-        Self::start_in(executables, options, Arc::new(folder))
+        let redis = (setting.store == Backend::Redis).then(RedisStore::unused);
+        Self::start_in(executables, setting, options, Arc::new(folder), redis)
     }
 
     #[track_caller]
-    fn start_in(executables: &Executables, options: Options, folder: Arc<TempDir>) -> Self {
+    fn start_in(
+        executables: &Executables,
+        setting: Setting,
+        options: Options,
+        folder: Arc<TempDir>,
+        redis: Option<RedisStore>,
+    ) -> Self {
         std::fs::write(folder.path().join("bulkhead.toml"), &options.config).expect("a configuration");
-        let mut command = command(executables, &options, folder.path());
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the server starts");
-        let (log, output) = (Arc::default(), Arc::default());
-        let lines = follow(child.stderr.take(), &log);
-        follow(child.stdout.take(), &output);
+        let start = |name: &str, arguments: Vec<OsString>| {
+            let launch = Launch::new(executables, folder.path(), arguments);
+            let variables = redis.iter().map(|redis| ("BULKHEAD_REDIS_NAMESPACE", redis.namespace.clone().into()));
+            Member::start(name, Launch { user: options.user, variables: variables.collect(), ..launch })
+        };
+        let data = folder.path().join("data");
+        let (port, url) = (unused_port().to_string(), redis.as_ref().map(RedisStore::url));
+        let mode = setting.mode.as_str();
+        let mut front: Vec<&str> = Vec::new();
+        let mut members = Vec::new();
+        match (setting.mode, url.as_deref()) {
+            (Mode::Local, None) => front.extend(["up"]),
+            (Mode::Local, Some(url)) => front.extend(["up", "--redis", url]),
+            (_, None) => front.extend(["up", "--mode", mode, "--dispatcher-port", &port, "--no-worker"]),
+            (_, Some(url)) => {
+                let dispatcher = ["dispatcher", "-m", mode, "-p", &port, "--redis", url];
+                members.push(start("the dispatcher", dispatcher.map(Into::into).into()));
+                front.extend(["gateway", "--redis", url]);
+            }
+        }
+        let mut front: Vec<OsString> = front.into_iter().map(Into::into).collect();
+        front.extend(["--port".into(), "0".into(), "--data".into(), data.join("front").into()]);
+        front.extend(options.arguments.iter().map(Into::into));
+        if setting.mode != Mode::Local {
+            let address = format!("tcp://127.0.0.1:{port}");
+            let worker = ["worker", mode, &options.slots_there(), &address, "--data"];
+            let mut worker: Vec<OsString> = worker.map(Into::into).into();
+            worker.push(data.join("worker").into());
+            members.insert(0, start("the worker", worker));
+        }
+        members.push(start("the server", front));
         let (executables, url) = (executables.clone(), String::new());
-        let mut server = Self { executables, options, child, url, folder, log, lines, output };
+        let mut server = Self { executables, setting, options, url, members, folder, redis };
         let listening = server.wait_for("listening");
         server.url = listening["url"].as_str().expect("the line has the address").to_owned();
+        server.wait_for_worker();
         server
     }
 
-    /// Starts it again on the same folder, after its end.
+    /// A server that hands out calls has nobody to hand them to before its worker has come.
     #[track_caller]
-    pub fn restart(mut self) -> Self {
-        // Its end was asked for by the test.
-        let _ = self.child.kill();
-        self.child.wait().expect("its end");
-        let (executables, options) = (self.executables.clone(), self.options.clone());
-        Self::start_in(&executables, options, Arc::clone(&self.folder))
+    fn wait_for_worker(&self) {
+        if self.setting.mode == Mode::Local {
+            return;
+        }
+        let client = self.client();
+        eventually("the worker has joined", || {
+            let workers = client.get("/v1/workers").expect(200).json();
+            if workers["workers"].as_array().is_some_and(|workers| workers.len() == 1) {
+                return Ok(());
+            }
+            Err(format!("{workers}\n{}", self.log()))
+        });
+    }
+
+    /// Starts it again on the same folder and store, after its end.
+    #[track_caller]
+    pub fn restart(self) -> Self {
+        let Self { executables, setting, options, members, folder, redis, .. } = self;
+        // Their end was asked for by the test; those that still run are killed.
+        drop(members);
+        Self::start_in(&executables, setting, options, folder, redis)
+    }
+
+    /// What runs behind it.
+    pub fn setting(&self) -> Setting {
+        self.setting
     }
 
     /// Its address.
@@ -157,9 +175,14 @@ impl Server {
         Client::new(&self.url)
     }
 
-    /// Its process.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
+    /// Its own processes, without those that it starts for calls.
+    pub fn pids(&self) -> Vec<u32> {
+        self.members.iter().map(Member::pid).collect()
+    }
+
+    /// The processes that it started.
+    pub fn processes(&self) -> Vec<Process> {
+        self.members.iter().flat_map(Member::processes).collect()
     }
 
     /// The folder that holds its `data`, `tmp` and `bulkhead.toml`.
@@ -170,7 +193,14 @@ impl Server {
     /// What it holds of the machine now.
     #[track_caller]
     pub fn footprint(&self) -> Footprint {
-        Footprint::of(self.pid(), self.folder.path())
+        Footprint::of(&self.pids(), self.folder.path())
+    }
+
+    /// How many packages it keeps for registered functions.
+    #[track_caller]
+    pub fn packages(&self) -> usize {
+        let files = || self.folder().join("data/front/packages").read_dir().map_or(0, Iterator::count);
+        self.redis.as_ref().map_or_else(files, RedisStore::packages)
     }
 
     /// The command line as a user of this server has it.
@@ -184,118 +214,68 @@ impl Server {
         self.command_line().run(arguments)
     }
 
-    /// Waits for a line of its log with this message.
-    ///
-    /// # Panics
-    /// When the server ends before, or stays silent for long.
+    /// The part that answers requests.
+    pub fn front(&mut self) -> &mut Member {
+        self.members.last_mut().expect("there always is one")
+    }
+
+    /// The part that runs calls, where that is another.
+    pub fn worker(&mut self) -> &mut Member {
+        assert!(!self.setting.runs_where_it_answers(), "there is no worker of its own");
+        &mut self.members[0]
+    }
+
+    /// Waits for a line with this message in the log of the part that answers requests.
     #[track_caller]
     pub fn wait_for(&self, message: &str) -> Value {
-        loop {
-            let line = self.lines.recv_timeout(SHORT);
-            let line = line.unwrap_or_else(|error| panic!("no {message:?} ({error}) in the log:\n{}", self.log()));
-            if let Ok(event) = serde_json::from_str::<Value>(&line)
-                && event["message"] == message
-            {
-                return event;
-            }
-        }
+        self.members.last().expect("there always is one").wait_for(message)
     }
 
     /// Everything that it has logged.
     pub fn log(&self) -> String {
-        lock(&self.log).join("\n")
+        let logs = self.members.iter().map(|member| format!("--- {}\n{}", member.name(), member.log()));
+        logs.collect::<Vec<_>>().join("\n")
     }
 
     /// Everything that it has printed, which is little: its log is elsewhere.
     pub fn output(&self) -> String {
-        lock(&self.output).join("\n")
+        self.members.iter().map(Member::output).collect()
     }
 
-    /// Sends it a signal.
-    pub fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.pid().try_into().expect("a pid"));
-        kill(pid, signal).expect("the server can be signalled");
-    }
-
-    /// Waits for its end.
+    /// Ends it by a signal, part after part, and checks that each ends well and that nothing is left.
     #[track_caller]
-    pub fn wait(&mut self) -> ExitStatus {
-        let log = Arc::clone(&self.log);
-        eventually("the server's end", || match self.child.try_wait().expect("its end can be asked for") {
-            Some(status) => Ok(status),
-            None => Err(format!("it still runs:\n{}", lock(&log).join("\n"))),
-        })
+    pub fn end_by(&mut self, signal: Signal) {
+        let (pids, processes) = (self.pids(), self.processes());
+        for member in &mut self.members {
+            member.signal(signal);
+            let status = member.wait_within(LONG);
+            assert_eq!(status.code(), Some(0), "{} ended with {status}:\n{}", member.name(), member.log());
+        }
+        for process in processes {
+            eventually("processes of the server end with it", || process.is_gone());
+        }
+        for pid in pids {
+            assert_eq!(cgroups_of(pid), BTreeSet::new(), "control groups are left");
+        }
+        let temporary = self.folder().join("tmp").read_dir().expect("it is there").count();
+        assert_eq!(temporary, 0, "temporary files are left");
     }
 
     /// Asks it to end, and checks that it ends well and leaves nothing running.
     #[track_caller]
     pub fn stop(mut self) {
-        let processes = processes_below(self.pid());
-        self.signal(Signal::SIGTERM);
-        let status = self.wait();
-        assert_eq!(status.code(), Some(0), "it ended with {status}:\n{}", self.log());
-        for process in processes {
-            eventually("processes of the server end with it", || process.is_gone());
-        }
-        assert_eq!(cgroups_of(self.pid()), BTreeSet::new(), "control groups are left");
-        let temporary = self.folder().join("tmp").read_dir().expect("it is there").count();
-        assert_eq!(temporary, 0, "temporary files are left");
+        self.end_by(Signal::SIGTERM);
     }
 
-    /// `kill -9`.
+    /// `kill -9` of all its processes.
     #[track_caller]
     pub fn kill(&mut self) {
-        self.signal(Signal::SIGKILL);
-        assert_eq!(self.wait().signal(), Some(Signal::SIGKILL as i32));
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if std::thread::panicking() {
-            let log = lock(&self.log);
-            // A line for each of many functions says nothing about a failure.
-            let told: Vec<&str> =
-                log.iter().map(String::as_str).filter(|line| !line.contains("\"registered\"")).collect();
-            eprintln!("--- log of the server at {}\n{}", self.url, told.join("\n"));
+        for member in &self.members {
+            member.signal(Signal::SIGKILL);
+        }
+        for member in &mut self.members {
+            let status = member.wait();
+            assert_eq!(status.code(), None, "{} ended with {status}:\n{}", member.name(), member.log());
         }
     }
-}
-
-fn command(executables: &Executables, options: &Options, folder: &Path) -> Command {
-    let mut command = match options.user {
-        Some(User { id }) => {
-            let mut command = executables.clean_command(Path::new("setpriv"));
-            let id = id.to_string();
-            command.args(["--reuid", &id, "--regid", &id, "--clear-groups", "--"]).arg(&executables.bulkhead);
-            command
-        }
-        None => executables.clean_command(&executables.bulkhead),
-    };
-    command.args(["up", "--port", "0", "--log-format", "json", "--data"]).arg(folder.join("data"));
-    command.arg("--runner").arg(&executables.runner).args(&options.arguments);
-    // The samples are built by a sandbox of the command line, which reads the variable.
-    command.current_dir(folder).env("TMPDIR", folder.join("tmp")).env("BULKHEAD_RUNNER", &executables.runner);
-    command
-}
-
-/// Reads lines, to keep them and to pass them on.
-fn follow(pipe: Option<impl Read + Send + 'static>, kept: &Arc<Mutex<Vec<String>>>) -> mpsc::Receiver<String> {
-    let (pass_on, lines) = mpsc::channel();
-    let pipe = BufReader::new(pipe.expect("it was piped"));
-    let kept = Arc::clone(kept);
-    std::thread::spawn(move || {
-        for line in pipe.lines().map_while(Result::ok) {
-            lock(&kept).push(line.clone());
-            // A test that does not listen any more has seen enough.
-            let _ = pass_on.send(line);
-        }
-    });
-    lines
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -288,6 +288,7 @@ fn inputs_at_the_bound_are_taken_and_one_byte_more_is_not() {
     assert_eq!((&above["limit"], &above["limit_value"]), (&json!("input_bytes"), &json!(bound)));
     assert_eq!(above["asked_value"], bound + 1);
 
+    let calls = task_ids(&client).len();
     let id = function_id(&client, "echo");
     let execute = |args: &str| {
         let body = format!("{{\"function_id\": \"{id}\", \"args\": {args}}}");
@@ -297,7 +298,7 @@ fn inputs_at_the_bound_are_taken_and_one_byte_more_is_not() {
     assert_eq!(client.result(&task)["result"].as_str().map(str::len), Some(bound - 4));
     problem(execute(&text(bound + 1)), 413, "too-large");
     problem(execute(&text(2 * bound)), 413, "too-large");
-    assert_eq!(task_ids(&client), [task]);
+    assert_eq!(task_ids(&client).len(), calls + 1);
     server.stop();
 }
 

@@ -1,6 +1,6 @@
 //! Cancelling: a queued task never runs, a running one is dead before the answer says so.
 
-use bulkhead_tests::{Client, Options, eventually, processes_below};
+use bulkhead_tests::{Client, Options, eventually};
 use serde_json::{Value, json};
 
 use crate::surroundings::{problem, server_with, without_usage};
@@ -50,7 +50,7 @@ fn the_process_of_a_running_task_is_gone_before_the_answer() {
         let task = client.submit(&json!({"function": function, "args": arguments}));
         let before = eventually("the function itself runs", || {
             let said = client.get(&format!("/v1/tasks/{task}")).expect(200).json()["progress"].is_object();
-            let processes = processes_below(server.pid());
+            let processes = server.processes();
             // Starting a runner takes less than a fifth of a second of the processor.
             let busy = processes.iter().any(|process| process.cpu_ticks >= 20);
             if said || busy { Ok(processes) } else { Err(format!("{processes:?}")) }

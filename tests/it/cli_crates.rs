@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bulkhead_tests::{CommandLine, Options, Server, checkout};
+use bulkhead_tests::{CommandLine, Options, checkout};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::surroundings::executables;
+use crate::surroundings::{executables, start};
 
 /// A crate that `bulkhead new` wrote, and the command line to use it with.
 pub(crate) struct NewCrate {
@@ -77,7 +77,7 @@ fn a_new_function_is_written_checked_run_registered_and_invoked() {
     assert_eq!(failed.stdout, "");
     assert!(failed.stderr.contains("the name is empty"), "{}", failed.stderr);
 
-    let server = Server::start(executables(), Options::default());
+    let server = start(Options::default());
     let remote = |arguments: &[&str]| new.command_line.clone().variable("BULKHEAD_URL", server.url()).run(arguments);
     let registered = remote(&["register", "greet-all", "--alias", "prod"]).expect(0);
     assert!(

@@ -1,11 +1,11 @@
-//! The commands that need a server: invoke, functions, tasks, and `up --samples`.
+//! The commands that need a server: invoke, functions, tasks.
 
 use std::fs;
 
-use bulkhead_tests::{LONG, Options, Server, checkout, eventually_within};
-use serde_json::{Value, json};
+use bulkhead_tests::Options;
+use serde_json::json;
 
-use crate::surroundings::{executables, packages, server_with};
+use crate::surroundings::server_with;
 
 /// The rows of a piped table.
 struct Table<'a> {
@@ -154,32 +154,4 @@ fn functions_from_the_shell() {
     let left = server.cli(&["functions", "ls", "--json"]).expect(0).json();
     assert_eq!(left.as_array().map(Vec::len), Some(1));
     assert_eq!(left[0]["name"], "noop_reuse");
-}
-
-#[test]
-fn up_with_samples_shows_their_real_results() {
-    // Everything that it compiles is there already.
-    packages();
-    let options = Options { arguments: vec!["--samples".to_owned()], ..Options::default() };
-    let server = Server::start(executables(), options);
-    let list = fs::read_to_string(checkout().join("sample-functions/samples.json")).expect("the list");
-    let samples: Vec<Value> = serde_json::from_str(&list).expect("the list is JSON");
-    let printed = eventually_within(LONG, "the samples are shown", || {
-        let printed = server.output();
-        if printed.contains("Try next") && printed.contains("bulkhead new greet") {
-            Ok(printed)
-        } else {
-            Err(server.log())
-        }
-    });
-    let rows: Vec<Vec<&str>> =
-        printed.lines().map(|line| line.split('\t').collect()).filter(|row: &Vec<_>| row.len() == 6).collect();
-    assert_eq!(rows[0], ["FUNCTION", "VERSION", "CALL", "RESULT", "TIME", ""]);
-    assert_eq!(rows.len(), samples.len() + 1, "{printed}");
-    let result = |function: &str| rows.iter().find(|row| row[0] == function).map(|row| row[3]).unwrap_or_default();
-    assert_eq!((result("hello"), result("fibonacci"), result("sleep")), ("\"Hello, Ada!\"", "832040", "50"));
-    assert!(result("external_sort").starts_with("{\"numbers\":[-4,1,3,5,9]"), "{printed}");
-    assert!(rows.last().is_some_and(|row| row[3].contains("the account holds 20 cents")), "{printed}");
-    assert_eq!(server.client().invoke("hello", &json!(["Ada"])).expect(200).json(), "Hello, Ada!");
-    server.stop();
 }

@@ -3,10 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bulkhead_protocol::codec;
-use bulkhead_tests::{Client, Options, Server};
+use bulkhead_tests::{Client, Options};
 use serde_json::{Value, json};
 
-use crate::surroundings::{executables, packages, server_with, without_usage};
+use crate::surroundings::{packages, server_with, start, without_usage};
 
 fn register(client: &Client, slash: &str, name: &str, package: &[u8]) -> (u16, Value) {
     let document = json!({"name": name, "payload": STANDARD.encode(package)});
@@ -26,7 +26,7 @@ fn result(client: &Client, slash: &str, task: &str) -> Value {
 
 #[test]
 fn a_function_is_registered_executed_and_answers_with_and_without_a_slash() {
-    let server = Server::start(executables(), Options::default());
+    let server = start(Options::default());
     let client = server.client();
     for (slash, status) in [("", 201), ("/", 200)] {
         let (answered, registered) = register(&client, slash, "hello", packages().get("hello"));
@@ -48,7 +48,7 @@ fn a_function_is_registered_executed_and_answers_with_and_without_a_slash() {
 
 #[test]
 fn one_package_gives_functions_of_several_names_and_a_single_one_any_name() {
-    let server = Server::start(executables(), Options::default());
+    let server = start(Options::default());
     let client = server.client();
     let (status, renamed) = register(&client, "", "greeter", packages().get("hello"));
     assert_eq!((status, &renamed["name"], &renamed["version"]), (201, &json!("greeter"), &json!(1)));

@@ -1,26 +1,21 @@
-//! End-to-end tests: everything through the built executables, over HTTP or the command line.
+//! End-to-end tests: everything through the built executables, over HTTP or the command line. Here with
+//! one process and the embedded store, as a user has it first; `tests/settings` has the same suite for
+//! all else that can run behind a server, and `tests/faults` what happens when parts of it fail.
 
-mod bad_packages;
-mod bad_requests;
-mod batch;
-mod cancel;
 mod cli_crates;
-mod cli_server;
 mod cli_usage;
-mod crash_safety;
-mod drain;
-mod faulty;
-mod first_endpoints;
-mod functions;
-mod independence;
-mod invoke;
-mod isolation;
-mod older_packages;
+mod drain_calls;
 mod ordinary_user;
-mod pages;
 mod readme;
-mod samples;
+mod simulation;
 mod start_failures;
-mod surroundings;
-mod tasks;
+#[path = "suite.rs"]
+mod suite;
+mod up_samples;
 mod workspace;
+
+use bulkhead_tests::Setting;
+use suite::*;
+
+/// What runs behind the servers of these tests.
+const SETTING: Setting = Setting::ALONE;

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::Command;
 
 use bulkhead_protocol::package::{self, Manifest};
-use bulkhead_tests::{LONG, Options, Server, cargo, checkout, run_within};
+use bulkhead_tests::{LONG, Options, cargo, checkout, run_within};
 use serde_json::json;
 
-use crate::surroundings::{executables, problem};
+use crate::surroundings::{problem, start};
 
 /// The library of a fixture, which is no member of the workspace. The folder is the one that the ABI's
 /// own tests use, so that nothing is compiled twice.
@@ -42,7 +42,7 @@ fn package(library: &[u8]) -> Vec<u8> {
 
 #[test]
 fn an_older_package_is_registered_and_runs() {
-    let server = Server::start(executables(), Options::default());
+    let server = start(Options::default());
     let client = server.client();
     let registered = client.register(&package(&library("abi-v1-plugin"))).expect(201).json();
     assert_eq!(registered["functions"][0]["name"], "shout");
@@ -56,7 +56,7 @@ fn an_older_package_is_registered_and_runs() {
 
 #[test]
 fn another_layout_under_the_same_version_is_refused() {
-    let server = Server::start(executables(), Options::default());
+    let server = start(Options::default());
     let client = server.client();
     let problem = problem(client.register(&package(&library("abi-wrong-layout-plugin"))), 422, "refused-package");
     assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("ABI")), "{problem}");

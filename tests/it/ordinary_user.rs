@@ -37,10 +37,12 @@ fn every_faulty_function_has_its_outcome_and_leaves_nothing_behind() {
 fn the_server_runs_as_that_user_and_its_data_outlive_it() {
     let Some(user) = user() else { return };
     let server = server_with(Options::slots(2).user(Some(user)), &["hello", "tmp-scratch"]);
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("it runs");
-    let ids = format!("Uid:\t{0}\t{0}\t{0}\t{0}", user.id);
-    assert!(status.contains(&ids), "{status}");
-    assert!(status.contains("CapEff:\t0000000000000000"), "{status}");
+    for pid in server.pids() {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+        let ids = format!("Uid:\t{0}\t{0}\t{0}\t{0}", user.id);
+        assert!(status.contains(&ids), "{status}");
+        assert!(status.contains("CapEff:\t0000000000000000"), "{status}");
+    }
     let client = server.client();
     let sorted = client.invoke("external_sort", &json!({"numbers": [3, 1, 2], "run_length": 1})).expect(200).json();
     assert_eq!(sorted["numbers"], json!([1, 2, 3]));

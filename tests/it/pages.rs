@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use bulkhead_tests::{Options, Server, checkout};
+use bulkhead_tests::{Options, checkout};
 use serde_json::json;
 
-use crate::surroundings::{executables, problem, server_with};
+use crate::surroundings::{problem, server_with, start};
 
 #[test]
 fn health_and_readiness() {
-    let server = Server::start(executables(), Options::slots(3));
+    let server = start(Options::slots(3));
     let client = server.client();
     for slash in ["", "/"] {
         assert_eq!(client.get(&format!("/healthz{slash}")).expect(200).text(), "ok\n");
@@ -23,7 +23,7 @@ fn health_and_readiness() {
 
 #[test]
 fn the_document_names_every_route_and_its_references_lead_somewhere() {
-    let server = Server::start(executables(), Options::default());
+    let server = start(Options::default());
     let document = server.client().get("/openapi.json").expect(200).json();
     assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.")), "{document}");
     let expected: BTreeSet<&str> = BTreeSet::from([
@@ -45,6 +45,9 @@ fn the_document_names_every_route_and_its_references_lead_somewhere() {
         "delete /v1/tasks/{id}",
         "get /v1/tasks/{id}/result",
         "get /v1/tasks/{id}/logs",
+        "get /v1/dead-letters",
+        "get /v1/workers",
+        "post /v1/workers/{id}:drain",
         "get /healthz",
         "get /readyz",
         "get /errors/{slug}",
@@ -70,7 +73,7 @@ fn the_document_names_every_route_and_its_references_lead_somewhere() {
 
 #[test]
 fn the_documentation_page_loads_nothing_from_elsewhere() {
-    let server = Server::start(executables(), Options::default());
+    let server = start(Options::default());
     let client = server.client();
     let page = client.get("/docs/").expect(200).text();
     assert!(page.contains("swagger-ui"), "{page}");

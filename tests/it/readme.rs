@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::cli_crates::{in_new_folder, target};
-use crate::surroundings::{executables, packages};
+use crate::surroundings::{executables, packages, start};
 
 /// What the README takes for granted.
 const ADDRESS: &str = "http://127.0.0.1:8000";
@@ -65,7 +65,7 @@ fn paste(block: &str, server: &Server) -> Ended {
 #[test]
 fn the_curl_lines_work() {
     packages();
-    let server = Server::start(executables(), Options::default());
+    let server = start(Options::default());
     let printed = paste(&block_with("sh", "curl"), &server).stdout;
     // What the last three lines print, one after the other without line feeds, after the table of the build.
     let answers = &printed[printed.find('{').unwrap_or_default()..];
@@ -82,7 +82,7 @@ fn the_curl_lines_work() {
 #[test]
 fn the_five_minutes_work() {
     packages();
-    let server = Server::start(executables(), Options::default());
+    let server = start(Options::default());
     let printed = paste(&block_with("console", "bulkhead new"), &server).stdout;
     assert_eq!(printed.matches("\"Hello, Ada!\"\n").count(), 2, "{printed}");
     server.stop();

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use bulkhead_tests::{CommandLine, Ended, Options, SHORT, Server, is_root, require_or_skip, run_within};
+use bulkhead_tests::{CommandLine, Ended, Options, SHORT, is_root, require_or_skip, run_within};
 use tempfile::TempDir;
 
-use crate::surroundings::executables;
+use crate::surroundings::{executables, start};
 
 struct Setting {
     folder: TempDir,
@@ -71,7 +71,7 @@ fn unknown_and_wrong_settings() {
 
 #[test]
 fn a_port_in_use() {
-    let server = Server::start(executables(), Options::default());
+    let server = start(Options::default());
     let port = server.url().rsplit(':').next().expect("a port").to_owned();
     let setting = setting();
     let refused = run_within(setting.command_line.command(&["up", "--port", &port]), b"", SHORT).expect(1).stderr;
@@ -82,8 +82,8 @@ fn a_port_in_use() {
 
 #[test]
 fn a_data_folder_in_use() {
-    let server = Server::start(executables(), Options::default());
-    let data = server.folder().join("data");
+    let server = start(Options::default());
+    let data = server.folder().join("data/front");
     let data = data.to_str().expect("UTF-8");
     contains_all(&setting().refused(&["--data", data]).stderr, &[data, "another server"]);
     server.client().get("/readyz").expect(200);

@@ -1,30 +1,21 @@
 //! What nearly every test begins with.
 
-use std::sync::OnceLock;
-
-use bulkhead_tests::{Answer, Client, Executables, Options, Packages, Server};
+use bulkhead_tests::{Answer, Client, Options, Server};
 use serde_json::Value;
 
-/// The executables under test.
-pub(crate) fn executables() -> &'static Executables {
-    static EXECUTABLES: OnceLock<Executables> = OnceLock::new();
-    EXECUTABLES.get_or_init(|| Executables {
-        bulkhead: env!("CARGO_BIN_EXE_bulkhead-under-test").into(),
-        runner: env!("CARGO_BIN_EXE_bulkhead-runner-under-test").into(),
-    })
-}
+pub(crate) use super::built::{executables, packages};
 
-/// The packages of the sample functions.
-pub(crate) fn packages() -> &'static Packages {
-    static PACKAGES: OnceLock<Packages> = OnceLock::new();
-    PACKAGES.get_or_init(|| Packages::build(executables()))
+/// A server in the setting of this test binary.
+#[track_caller]
+pub(crate) fn start(options: Options) -> Server {
+    Server::start(executables(), crate::SETTING, options)
 }
 
 /// A server with the functions of these crates.
 #[track_caller]
 pub(crate) fn server_with(options: Options, crates: &[&str]) -> Server {
     let packages = packages();
-    let server = Server::start(executables(), options);
+    let server = start(options);
     for name in crates {
         server.client().register(packages.get(name)).expect(201);
     }

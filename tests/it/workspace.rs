@@ -36,7 +36,7 @@ fn crates_depend_on_each_other_as_the_design_says() {
         ("bulkhead-sdk", &["bulkhead-abi", "bulkhead-macros"]),
         ("bulkhead-runner", &["bulkhead-abi", "bulkhead-protocol"]),
         ("bulkhead", &["bulkhead-dispatch", "bulkhead-protocol"]),
-        ("bulkhead-tests", &["bulkhead", "bulkhead-protocol", "bulkhead-runner"]),
+        ("bulkhead-tests", &["bulkhead", "bulkhead-dispatch", "bulkhead-protocol", "bulkhead-runner"]),
     ];
     for (name, expected) in named {
         assert_eq!(ours(name), expected.iter().copied().collect(), "{name}");

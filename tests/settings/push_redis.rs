@@ -1,0 +1,12 @@
+//! The suite with gateway, dispatcher and worker, each a process, over Redis. The worker is sent tasks.
+
+#[path = "../it/drain_workers.rs"]
+mod drain_workers;
+#[path = "../it/suite.rs"]
+mod suite;
+
+use bulkhead_tests::{Backend, Mode, Setting};
+use suite::*;
+
+/// What runs behind the servers of these tests.
+const SETTING: Setting = Setting { mode: Mode::Push, store: Backend::Redis };
