@@ -151,16 +151,19 @@ impl Dispatcher {
         if let Some(worker) = input.worker() {
             self.pool.heard(worker, self.now);
         }
-        // Nor is whoever says hello without a connection: an eviction now would cut the new one.
-        if let Input::Hello { worker, .. } = &input {
-            self.pool.came_back(*worker);
-        }
+        // Nor are a hello and what it brings too late: an eviction now would cut the new connection.
+        let input = match input {
+            Input::Hello { worker, kind, slots, in_hand } => {
+                self.hello(worker, kind, slots, in_hand);
+                Input::Tick
+            }
+            other => other,
+        };
         self.fire_timers();
         match input {
             Input::Arrived(arrival) => self.arrived(arrival),
             Input::Claimed => self.claimed(),
             Input::ClaimFailed => self.claim_failed(),
-            Input::Hello { worker, kind, slots, in_hand } => self.hello(worker, kind, slots, in_hand),
             Input::Ready { worker, count } => self.ready(worker, count),
             Input::Ahead { worker, ahead } => self.ahead(worker, ahead),
             Input::Heartbeat { worker } => {
@@ -181,7 +184,8 @@ impl Dispatcher {
             Input::Recorded { task, applied } => self.recorded(task, applied),
             Input::RecordFailed { task } => self.record_failed(task),
             Input::Drain { grace } => self.drain(grace),
-            Input::Tick => {}
+            // A hello came before the timers.
+            Input::Hello { .. } | Input::Tick => {}
         }
         self.assign();
         self.claim();

@@ -98,11 +98,6 @@ impl Pool {
         }
     }
 
-    /// A worker whose connection broke has another.
-    pub(crate) fn came_back(&mut self, id: WorkerId) {
-        self.change(id, |worker| worker.broken = None);
-    }
-
     /// The connection to a worker broke; false when it was broken already.
     pub(crate) fn broke(&mut self, id: WorkerId, now: Duration) -> bool {
         self.change(id, |worker| {

@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Threads of a child beside the function's own: the main thread, which waits.
 const THREADS_ROOM: u32 = 1;
@@ -33,10 +33,15 @@ enum Version {
 struct Controller {
     version: Version,
     /// The folder in which this executor makes its groups.
-    base: PathBuf,
+    base: Arc<Base>,
 }
 
-/// The controllers that this process may use; removes its folders when dropped.
+/// An executor's folder for a controller. It outlives the last runner in it, which may be reaped after
+/// the executor is gone; removed when dropped.
+#[derive(Debug)]
+struct Base(PathBuf);
+
+/// The controllers that this process may use.
 #[derive(Debug)]
 pub(super) struct Cgroups {
     memory: Option<Controller>,
@@ -48,6 +53,8 @@ pub(super) struct Cgroups {
 pub(super) struct RunnerCgroup {
     /// Of memory, then of pids; one where both are in one hierarchy.
     folders: Vec<PathBuf>,
+    /// What they are in; dropped after the folders are removed.
+    bases: Vec<Arc<Base>>,
     /// The leaves' folders, to be removed before their parents.
     leaves: Mutex<Vec<PathBuf>>,
     memory: Option<Version>,
@@ -95,14 +102,15 @@ impl Cgroups {
         let version = |controller: &Option<Controller>| controller.as_ref().map(|c| c.version);
         let (memory, pids) = (version(&self.memory), version(&self.pids));
         // Removes what was made when a later step fails.
-        let mut group = RunnerCgroup { folders: Vec::new(), leaves: Mutex::default(), memory, pids };
+        let mut group = RunnerCgroup { folders: Vec::new(), bases: Vec::new(), leaves: Mutex::default(), memory, pids };
         for controller in [&self.memory, &self.pids].into_iter().flatten() {
-            let folder = controller.base.join(name);
+            let folder = controller.base.0.join(name);
             if group.folders.contains(&folder) {
                 continue;
             }
             fs::create_dir(&folder)?;
             group.folders.push(folder.clone());
+            group.bases.push(Arc::clone(&controller.base));
             if controller.version == Version::V2 {
                 let both = [("memory", &self.memory), ("pids", &self.pids)];
                 for (name, _) in both.iter().filter(|(_, c)| c.as_ref().is_some_and(|c| c.version == Version::V2)) {
@@ -114,11 +122,9 @@ impl Cgroups {
     }
 }
 
-impl Drop for Cgroups {
+impl Drop for Base {
     fn drop(&mut self) {
-        for controller in [&self.memory, &self.pids].into_iter().flatten() {
-            let _ = fs::remove_dir(&controller.base);
-        }
+        let _ = fs::remove_dir(&self.0);
     }
 }
 
@@ -216,7 +222,7 @@ fn usable(name: &str, version: Version, own: &Path, folder: &str, file: &str, li
     fs::create_dir_all(&probe).ok()?;
     let limited = fs::write(probe.join(file), limit).is_ok();
     let _ = fs::remove_dir(&probe);
-    limited.then_some(Controller { version, base })
+    limited.then_some(Controller { version, base: Arc::new(Base(base)) })
 }
 
 /// Removes what a server left that was killed: with its processes gone, its groups are empty.

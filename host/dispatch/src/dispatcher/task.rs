@@ -114,6 +114,13 @@ impl Dispatcher {
         Some(entry)
     }
 
+    /// Whether an attempt runs on a worker by this dispatcher's will: it assigned it, or took it over with
+    /// the store's consent. Whatever else a worker says it has began without anybody's knowledge, and the
+    /// store must not hear of it: a start fences all earlier attempts.
+    pub fn runs(&self, worker: WorkerId, task: TaskId, attempt: Attempt) -> bool {
+        self.runs_on(task, attempt, worker)
+    }
+
     /// Whether this attempt is the newest of its task and runs on this worker.
     pub(super) fn runs_on(&self, task: TaskId, attempt: Attempt, worker: WorkerId) -> bool {
         self.tasks.get(&task).is_some_and(|entry| {

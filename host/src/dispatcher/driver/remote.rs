@@ -76,8 +76,10 @@ impl Driver {
             match heard {
                 Heard::Input(input) => self.tell(input),
                 Heard::Begun { worker, id: AttemptId { task, attempt }, at_ms } => {
-                    let at_ms = plausible_start_ms(at_ms, unix_ms());
-                    self.begun.push(Begun { task, attempt, worker, at_ms });
+                    if self.core.runs(worker, task, attempt) {
+                        let at_ms = plausible_start_ms(at_ms, unix_ms());
+                        self.begun.push(Begun { task, attempt, worker, at_ms });
+                    }
                     self.tell(Input::Started { worker, task, attempt });
                 }
                 Heard::Ended { worker, id, report } => self.end(worker, id.task, id.attempt, report),

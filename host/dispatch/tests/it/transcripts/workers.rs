@@ -5,14 +5,17 @@ use insta::assert_snapshot;
 use crate::script::run;
 
 transcripts! {
-    /// Found by the simulator: the driver was late, and the worker's next connection is the first that the
-    /// dispatcher hears of after its time is up. It is not cut.
+    /// Found by the simulator: the driver was late, and a worker's hello is the first that the dispatcher
+    /// hears of after its time is up. Neither is its connection cut, nor what it brings lost.
     late_hello_after_a_broken_connection: "
         0ms hello w1 push 1
         1ms arrive t1 a
         2ms disconnected w1
         9000ms hello w1 push 1 t1#1
         9001ms ended w1 t1#1 ok
+        9002ms arrive t2 a lost=1@w2
+        20000ms hello w2 push 1 t2#1
+        20001ms ended w2 t2#1 ok
     "
 
     /// A function goes where its package is as long as a slot is idle there, however much room there is
