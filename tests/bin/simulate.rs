@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use bulkhead_tests::simulator::{Campaign, Outcomes, Profile, Report, Tracing, simulate};
+use bulkhead_tests::simulator::{Campaign, Outcomes, Profile, Tracing, simulate};
 
 /// What the command line asks for.
 struct Wish {
@@ -104,7 +104,14 @@ fn campaign(wish: &Wish) -> bool {
         Campaign { profiles: wish.profiles.clone(), first, count: wish.count, threads, most_failures: wish.failures };
     println!("{} schedules from seed {first} on {threads} threads", wish.count);
     let start = Instant::now();
-    let outcomes = campaign.run(&|done| {
+    let outcomes = campaign.run(&|report, done| {
+        if let Some((violation, text)) = &report.broken {
+            let (seed, profile) = (report.seed, report.profile.name());
+            println!("FAILED after {done} schedules: {violation}: {text}");
+            println!(
+                "  again: cargo run -p bulkhead-tests --bin simulate -- --seed {seed} --profile {profile} --trace"
+            );
+        }
         if done.is_multiple_of(1_000) {
             eprint!("\r{done} schedules, {:.0} a second ", rate(done, start));
         }
@@ -126,15 +133,6 @@ fn tell(outcomes: &Outcomes, start: Instant) {
         rate(*schedules, start),
         simulated_ms / 3_600_000,
     );
-    for Report { seed, profile, broken, .. } in failures {
-        if let Some((violation, text)) = broken {
-            println!("FAILED after {schedules} schedules: {violation}: {text}");
-            println!(
-                "  again: cargo run -p bulkhead-tests --bin simulate -- --seed {seed} --profile {} --trace",
-                profile.name()
-            );
-        }
-    }
     if failures.is_empty() {
         println!("no promise was broken");
     }

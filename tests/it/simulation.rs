@@ -13,7 +13,7 @@ const FIRST: u64 = 1;
 fn holds(profile: Profile) {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(2);
     let campaign = Campaign { profiles: vec![profile], first: FIRST, count: SCHEDULES, threads, most_failures: 3 };
-    let outcomes = campaign.run(&|_| {});
+    let outcomes = campaign.run(&|_, _| {});
     for report in &outcomes.failures {
         let (seed, name) = (report.seed, profile.name());
         eprintln!("FAILED: {:?}", report.broken);

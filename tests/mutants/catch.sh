@@ -71,7 +71,7 @@ if ! grep -q '^no promise was broken' <<<"$control"; then
     echo "$control"
     exit 1
 fi
-printf '%-40s %s\n' "(the core as it is)" "$(sed -n 2p <<<"$control")"
+printf '%-40s %s\n' "(the core as it is)" "$(grep -m1 "schedules in" <<<"$control")"
 for patch in "$checkout"/tests/mutants/*.patch; do
     name=$(basename "$patch" .patch)
     if [ $# -gt 0 ] && [[ " $* " != *" $name "* ]]; then

@@ -90,8 +90,8 @@ pub struct Outcomes {
 }
 
 impl Campaign {
-    /// Runs it; `progress` is told of every schedule that ended, from several threads.
-    pub fn run(&self, progress: &(dyn Fn(u64) + Sync)) -> Outcomes {
+    /// Runs it; `progress` is told of every schedule that ended and how many did, from several threads.
+    pub fn run(&self, progress: &(dyn Fn(&Report, u64) + Sync)) -> Outcomes {
         let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
         let outcomes = Mutex::new(Outcomes::default());
         std::thread::scope(|scope| {
@@ -110,11 +110,11 @@ impl Campaign {
                         outcomes.simulated_ms += report.simulated_ms;
                         let done = outcomes.schedules;
                         if report.broken.is_some() {
-                            outcomes.failures.push(report);
+                            outcomes.failures.push(report.clone());
                         }
                         stop.fetch_or(outcomes.failures.len() >= self.most_failures, Ordering::Relaxed);
                         drop(outcomes);
-                        progress(done);
+                        progress(&report, done);
                     }
                 });
             }

@@ -12,6 +12,7 @@ use bulkhead_protocol::task::{Attempt, Spent};
 use super::check::Violation;
 use super::names::{A, Key, LOCAL, T, W};
 use super::plan::Plan;
+use super::verdict::End;
 
 /// A broken promise and the evidence.
 pub(super) type Broken = (Violation, String);
@@ -33,7 +34,7 @@ pub(super) struct Mirror {
     drains: bool,
     /// Whether it is being told that its claims were taken over: its timers come before that.
     is_taken_over: bool,
-    /// The task whose end is being wanted: its timers come before the wish.
+    /// The task that arrives or whose end is being wanted: its timers come before that.
     hears_of: Option<TaskId>,
     /// The end that it is being told.
     hears: Option<(WorkerId, Key, Outcome)>,
@@ -132,7 +133,10 @@ impl Mirror {
             self.with(worker, |seen| seen.heard = now);
         }
         match input {
-            Input::Arrived(arrival) => self.arrives(arrival),
+            Input::Arrived(arrival) => {
+                self.hears_of = Some(arrival.task);
+                self.arrives(arrival);
+            }
             Input::Recovered { answer: RecoverAnswer::Taken(arrival), .. }
                 if !self.tasks.contains_key(&arrival.task) =>
             {
@@ -292,8 +296,8 @@ impl Mirror {
             Output::Dismiss { worker } => {
                 self.workers.remove(worker);
             }
-            Output::CancelAnswered { task, .. } if !self.unwanted.remove(task) => {
-                return Err((Violation::Cancel, format!("nobody wants {} to end", T(*task))));
+            Output::CancelAnswered { task, .. } => {
+                self.unwanted.remove(task);
             }
             Output::Drained => {
                 if let Some(task) = self.tasks.iter().find(|(_, held)| held.is_busy()) {
@@ -349,7 +353,7 @@ impl Mirror {
         if held.is_busy() || attempt <= held.attempt || !is_next {
             return Err((Violation::WrongAttempt, format!("{name} is assigned after {held:?}")));
         }
-        held.write = None;
+        (held.write, held.is_passed) = (None, false);
         held.current = Some(Current { attempt, worker, began: worker == LOCAL });
         held.before = None;
         let (spent, config) = (held.spent, &plan.config);
@@ -393,7 +397,7 @@ impl Mirror {
                 return Err((Violation::Unstored, format!("{name} is written in place of {before:?}")));
             }
         }
-        held.before = None;
+        let before = held.before.take();
         let is_unwanted = self.unwanted.contains(&task);
         let current = held.current.take();
         let (outcome, is_finish) = match record {
@@ -417,31 +421,24 @@ impl Mirror {
         if let Some((worker, _)) = has.filter(|_| *outcome == Outcome::WorkerLost) {
             return Err((Violation::GivenUp, format!("{name} counts as lost, and {} has it", W(*worker))));
         }
-        let began = current.is_none_or(|current| current.began);
-        let retries = plan.task(task).map_or(0, |task| task.retry.max);
-        let Judged { spent, may_go_on, is_dead } = judge(held.spent, outcome, began, retries, plan);
-        match record {
-            Record::Requeue { spent: said, .. } if *said != spent => {
-                let text = format!("{name} ended as {} after {:?}: {said:?}", outcome.kind(), held.spent);
-                return Err((Violation::Budget, text));
-            }
-            Record::Finish { dead_letter, .. } if *dead_letter != is_dead && !is_unwanted => {
-                return Err((Violation::CrashCap, format!("{name} after {:?}: dead letter {dead_letter}", held.spent)));
-            }
-            _ => {}
-        }
         if !is_finish && is_unwanted && current.is_some() && self.hears_of != Some(task) {
             return Err((Violation::Cancel, format!("{name} goes on, and someone wants it to end")));
         }
-        if is_finish && may_go_on && !is_unwanted {
-            let text = format!("{name} ends as {} after {:?}", outcome.kind(), held.spent);
-            return Err((Violation::GivenUp, text));
+        let end = End {
+            key,
+            outcome,
+            began: current.is_none_or(|current| current.began),
+            retries: plan.task(task).map_or(0, |task| task.retry.max),
+            is_unwanted,
+        };
+        let checked = end.check(held.spent, record, &plan.config);
+        match before {
+            // The timers came before the store's newest word.
+            Some((_, spent)) if self.hears_of == Some(task) => {
+                checked.or_else(|broken| end.check(spent, record, &plan.config).map_err(|_| broken))
+            }
+            _ => checked,
         }
-        if !is_finish && !may_go_on {
-            let text = format!("{name} goes on after {} and {:?}", outcome.kind(), held.spent);
-            return Err((if is_dead { Violation::CrashCap } else { Violation::Budget }, text));
-        }
-        Ok(())
     }
 
     /// Whether everyone who wanted a task to end was answered.
@@ -490,43 +487,6 @@ fn speaker(input: &Input) -> Option<WorkerId> {
         | Input::Goodbye { worker } => Some(*worker),
         _ => None,
     }
-}
-
-/// What must follow the end of an attempt.
-struct Judged {
-    /// What the task has used up then.
-    spent: Spent,
-    /// Whether it is tried again.
-    may_go_on: bool,
-    /// Whether it crashed too often.
-    is_dead: bool,
-}
-
-/// The rules for what follows the end of an attempt, written down a second time.
-fn judge(before: Spent, outcome: &Outcome, began: bool, retries: u32, plan: &Plan) -> Judged {
-    let (mut spent, config) = (before, &plan.config);
-    let (mut may_go_on, mut is_dead) = (true, false);
-    match outcome {
-        // A drain's doing, when it goes back; someone's wish, when it ends.
-        Outcome::Cancelled => {}
-        Outcome::WorkerLost if !began => {
-            spent.returns += 1;
-            may_go_on = spent.returns <= config.returns;
-        }
-        Outcome::WorkerLost | Outcome::SetupFailed { .. } => {
-            spent.losses += 1;
-            may_go_on = spent.losses <= config.losses;
-        }
-        Outcome::Succeeded | Outcome::Expired => may_go_on = false,
-        _ => {
-            let hopeless = matches!(outcome, Outcome::FunctionError { retryable: false, .. });
-            spent.crashes += u32::from(outcome.is_crash());
-            is_dead = outcome.is_crash() && spent.crashes >= config.crash_cap;
-            may_go_on = !is_dead && !hopeless && spent.failures < retries;
-            spent.failures += 1;
-        }
-    }
-    Judged { spent, may_go_on, is_dead }
 }
 
 /// Milliseconds of a dispatcher's time.

@@ -5,8 +5,8 @@
 //! Where things are: `plan` draws a schedule from its seed, `profile` says what may go wrong in it, and
 //! `world` runs it. `dispatcher` and `driver` are the process around the core, `worker` the remote
 //! workers, `network` the connections between them, `store` and `calls` the store and the way there,
-//! `client` who submits and cancels, `faults` what breaks. `mirror` holds every output of the core
-//! against what it may say, `ledger` every end against what truly ran. `campaign` runs many.
+//! `client` who submits and cancels, `faults` what breaks. `mirror` and `verdict` hold every output of
+//! the core against what it may say, `ledger` every end against what truly ran. `campaign` runs many.
 //!
 //! Depends on `bulkhead-dispatch` and `bulkhead-protocol` alone, so that `tests/mutants` can build it
 //! beside a core that is broken on purpose.
@@ -28,6 +28,7 @@ mod profile;
 mod random;
 mod store;
 mod trace;
+mod verdict;
 mod worker;
 mod world;
 
