@@ -31,12 +31,12 @@ fn functions_that_end_their_process(mode: Mode) {
     }
     let before: Vec<Duration> = (0..QUIET).map(|_| neighbour(&client)).collect();
     let is_over = AtomicBool::new(false);
+    let beside_them = cluster.client();
     let (took, beside) = std::thread::scope(|scope| {
         let neighbours = scope.spawn(|| {
-            let client = cluster.client();
             let mut beside = Vec::new();
             while !is_over.load(Ordering::Relaxed) {
-                beside.push(neighbour(&client));
+                beside.push(neighbour(&beside_them));
             }
             beside
         });

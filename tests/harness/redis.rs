@@ -53,7 +53,7 @@ impl RedisOptions {
 }
 
 /// Ports that are tried: somebody else may take one before Redis does.
-const TRIES: usize = 5;
+pub(super) const TRIES: usize = 5;
 
 /// A Redis server. Killed when dropped.
 pub struct Redis {

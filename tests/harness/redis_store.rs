@@ -5,12 +5,14 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{OnceLock, mpsc};
 
+use tempfile::TempDir;
+
 use super::command::run_within;
 use super::daemon::Daemon;
-use super::deadline::{LONG, SHORT, eventually};
+use super::deadline::{LONG, SHORT, eventually, eventually_within};
 use super::installed::program;
 use super::port::unused_port;
-use super::redis::{RedisOptions, command, ping};
+use super::redis::{RedisOptions, TRIES, command, ping};
 
 /// A store of its own in a Redis that all tests of this process share.
 #[derive(Clone, Debug)]
@@ -71,28 +73,16 @@ fn cli(port: u16, arguments: &[&str]) -> String {
 fn start_shared(count: usize) -> Vec<u16> {
     let (tell, told) = mpsc::channel();
     // What is static is never dropped: the kernel ends the servers with the thread that started them, so
-    // this one lives as long as the process. Their folders are of no use to anybody then.
+    // this one lives as long as the process.
     std::thread::spawn(move || {
-        let folders = [(); 3].map(|()| tempfile::Builder::new().prefix("bulkhead-test-redis-").tempdir());
-        let mut servers = Vec::new();
-        for folder in folders.iter().take(count) {
-            let folder = folder.as_ref().expect("a temporary folder");
-            let port = unused_port();
-            let options = RedisOptions { cluster: count > 1, ..RedisOptions::default() };
-            let redis = command(&options, port, folder.path());
-            let mut dying = Command::new(program("setpriv", "util-linux"));
-            dying.args(["--pdeathsig", "KILL", "--"]).arg(redis.get_program()).args(redis.get_args());
-            servers.push((port, Daemon::start(dying)));
-        }
-        let _ = tell.send(servers.iter().map(|(port, _)| *port).collect::<Vec<_>>());
+        let options = RedisOptions { cluster: count > 1, ..RedisOptions::default() };
+        let servers: Vec<_> = (0..count).map(|_| start_dying(&options)).collect();
+        let _ = tell.send(servers.iter().map(|(port, ..)| *port).collect::<Vec<_>>());
         loop {
             std::thread::park();
         }
     });
     let ports = told.recv_timeout(LONG).expect("Redis can be started");
-    for port in &ports {
-        eventually("the shared Redis answers", || ping((Ipv4Addr::LOCALHOST.into(), *port), None));
-    }
     if let [first, _, ..] = ports[..] {
         let addresses = addresses(&ports);
         let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
@@ -105,4 +95,27 @@ fn start_shared(count: usize) -> Vec<u16> {
         }
     }
     ports
+}
+
+/// Starts a server that ends with this thread, and waits until it answers. Something else may take its port, or
+/// that of the cluster's bus: then it is tried on another.
+fn start_dying(options: &RedisOptions) -> (u16, Daemon, TempDir) {
+    for _ in 0..TRIES {
+        let folder = tempfile::Builder::new().prefix("bulkhead-test-redis-").tempdir().expect("a temporary folder");
+        let port = unused_port();
+        let redis = command(options, port, folder.path());
+        let mut dying = Command::new(program("setpriv", "util-linux"));
+        dying.args(["--pdeathsig", "KILL", "--"]).arg(redis.get_program()).args(redis.get_args());
+        let mut server = Daemon::start(dying);
+        let answers = eventually_within(LONG, "the shared Redis answers", || {
+            if server.ended().is_some() {
+                return Ok(false);
+            }
+            ping((Ipv4Addr::LOCALHOST.into(), port), None).map(|()| true)
+        });
+        if answers {
+            return (port, server, folder);
+        }
+    }
+    panic!("Redis does not start");
 }
