@@ -22,6 +22,8 @@ pub(super) struct Library {
     pub(super) path: PathBuf,
     /// System libraries to load before it.
     pub(super) preload: Vec<String>,
+    /// Whether the runner's own probe stands in its place.
+    pub(super) probe: bool,
 }
 
 /// Why a library is not there.
@@ -67,7 +69,8 @@ impl LibraryCache {
     pub(super) async fn get(&self, package: PackageId) -> Result<Library, Error> {
         let path = self.path(package);
         if let Ok(needed) = fs::read_to_string(path.with_extension("needed")) {
-            return Ok(Library { path, preload: needed.lines().map(str::to_owned).collect() });
+            let preload = needed.lines().map(str::to_owned).collect();
+            return Ok(Library { path, preload, probe: false });
         }
         let bytes = (self.packages)(package).await.map_err(|reason| Error::Fetch { reason })?;
         let bytes = bytes.ok_or(Error::Unknown { package })?;
@@ -110,7 +113,7 @@ fn install(path: &Path, library: &[u8]) -> Result<Library, Error> {
     write(path, library)?;
     // Second, because it is what says that the first is there.
     write(&path.with_extension("needed"), preload.join("\n").as_bytes())?;
-    Ok(Library { path: path.to_owned(), preload })
+    Ok(Library { path: path.to_owned(), preload, probe: false })
 }
 
 /// Writes a file that is never seen half-written, not even after a power loss. A sandbox maps it

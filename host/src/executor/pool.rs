@@ -71,7 +71,7 @@ impl Executor {
         let libraries = LibraryCache::open(&config.cache, packages)
             .map_err(|source| Error::Cache { path: config.cache.clone(), source })?;
         let launcher = Launcher { runner, cgroups: Cgroups::detect(), ids: HostIdPool::of_process() };
-        floor::check(&launcher, config.allow_weaker_sandbox).await?;
+        floor::check(&launcher, config.floor, config.allow_weaker_sandbox).await?;
         let shared = Arc::new(Shared {
             launcher,
             libraries,
@@ -314,7 +314,7 @@ async fn end_idle_runners(shared: Weak<Shared>) {
     }
 }
 
-fn find_runner(named: Option<PathBuf>) -> Result<PathBuf, Error> {
+pub(super) fn find_runner(named: Option<PathBuf>) -> Result<PathBuf, Error> {
     let path = named.unwrap_or_else(|| {
         let own = std::env::current_exe().unwrap_or_default();
         own.with_file_name(RUNNER)
