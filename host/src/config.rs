@@ -21,6 +21,7 @@ pub use link::Mode;
 pub use secret::{JoinKeyText, StoreUrl};
 pub use size::Size;
 
+use crate::executor::Floor;
 use crate::gateway::{self, api::DurationText};
 
 /// The file that is read when no other is named, if it is there.
@@ -66,7 +67,9 @@ pub struct Config {
     /// The runner's executable; beside this one when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runner: Option<PathBuf>,
-    /// Start even where layers of the sandbox are missing.
+    /// How much of the sandbox must hold.
+    pub sandbox_floor: Floor,
+    /// Start even where layers of the sandbox are below the floor.
     pub allow_weaker_sandbox: bool,
     /// Listen beyond this machine although anybody who reaches the port may register and run code.
     pub allow_unauthenticated: bool,
@@ -205,6 +208,7 @@ impl Default for Config {
             join_key: None,
             join_key_file: None,
             runner: None,
+            sandbox_floor: Floor::default(),
             allow_weaker_sandbox: false,
             allow_unauthenticated: false,
             allowed_hosts: Vec::new(),

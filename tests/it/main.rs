@@ -4,6 +4,7 @@
 
 mod cli_crates;
 mod cli_usage;
+mod doctor;
 mod drain_calls;
 mod ordinary_user;
 mod readme;

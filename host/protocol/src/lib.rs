@@ -13,6 +13,7 @@ pub mod outcome;
 #[cfg(feature = "package")]
 pub mod package;
 pub mod packet;
+pub mod probe;
 pub mod runner_message;
 pub mod slot;
 pub mod task;

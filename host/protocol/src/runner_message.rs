@@ -47,6 +47,8 @@ pub enum HostIds {
 pub struct Setup {
     /// Absolute path of the library in the host's file system.
     pub library: String,
+    /// Whether the runner's own probe stands in the library's place; see [`crate::probe`].
+    pub probe: bool,
     /// Shared libraries to load before the root is changed, by soname.
     pub preload: Vec<String>,
     /// Whether children serve one call after the other.

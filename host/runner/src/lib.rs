@@ -15,6 +15,7 @@ mod child;
 mod fork_table;
 mod init;
 mod launch;
+mod probe;
 mod sandbox;
 mod slot_memory;
 mod step;

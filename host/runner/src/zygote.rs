@@ -14,6 +14,7 @@ use nix::sys::stat::Mode;
 use crate::child;
 use crate::fork_table::ForkTable;
 use crate::init::{REPORTED, exit};
+use crate::probe;
 use crate::sandbox::{landlock, limits, privileges, root, seccomp};
 use crate::step::{Step, StepError};
 
@@ -39,7 +40,8 @@ pub(crate) fn run(setup: &Setup, socket: &OwnedFd, table: ForkTable) -> ! {
         let _ = packet::send(socket, &ZygoteReport::SetupFailed { step: step.to_owned(), errno: errno as i32 }, &[]);
         exit(REPORTED);
     }
-    let plugin = match bulkhead_abi::load(Path::new(root::PLUGIN)) {
+    let loaded = if setup.probe { Ok(probe::plugin()) } else { bulkhead_abi::load(Path::new(root::PLUGIN)) };
+    let plugin = match loaded {
         Ok(plugin) => plugin,
         Err(error) => {
             let reason = error.to_string();

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use crate::executor;
 use crate::gateway::api::{OutcomeKind, Problem};
 
 /// The HTTP status of a request that the state of its object forbids.
@@ -165,6 +166,14 @@ pub(super) fn describe(outcome: &OutcomeKind) -> String {
 /// The exit code that an error carries.
 pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
     error.downcast_ref::<Failure>().map_or(Exit::Usage, |failure| failure.exit)
+}
+
+/// What to do about an error, where that is known.
+pub(super) fn hint_of(error: &anyhow::Error) -> Option<String> {
+    let of_failure = || error.downcast_ref::<Failure>().and_then(|failure| failure.hint.clone());
+    // A server that does not start says it by the executor's own error.
+    let of_executor = || error.chain().find_map(|cause| cause.downcast_ref::<executor::Error>()?.advice());
+    of_failure().or_else(of_executor)
 }
 
 /// Whether the reader of our output went away.

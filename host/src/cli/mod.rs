@@ -15,6 +15,7 @@ mod command;
 mod completions;
 mod dead_letters;
 mod dispatcher;
+mod doctor;
 mod entry;
 mod failure;
 mod functions;

@@ -86,9 +86,9 @@ fn failure_text(error: &anyhow::Error, styled: bool) -> String {
         for detail in &failure.details {
             text += &format!("  {}\n", printable(detail));
         }
-        if let Some(hint) = &failure.hint {
-            text += &format!("{} {hint}\n", paint("1", "hint:"));
-        }
+    }
+    if let Some(hint) = failure::hint_of(error) {
+        text += &format!("{} {}\n", paint("1", "hint:"), printable(&hint));
     }
     text
 }
@@ -99,7 +99,7 @@ fn failure_json(error: &anyhow::Error) -> String {
         "error": error.to_string(),
         "causes": error.chain().skip(1).map(ToString::to_string).collect::<Vec<_>>(),
         "details": failure.map(|failure| &failure.details),
-        "hint": failure.and_then(|failure| failure.hint.as_ref()),
+        "hint": failure::hint_of(error),
         "problem": failure.and_then(|failure| failure.problem.as_ref()),
         "exit_code": failure::exit_of(error) as u8,
     });

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::failure::{Exit, Failure};
-use crate::executor::{self, Executor, InspectError};
+use crate::executor::{self, Executor, Floor, InspectError};
 
 /// How functions are run on this machine.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -21,7 +21,16 @@ pub(super) struct SandboxArgs {
     /// The runner's executable; beside this one when absent.
     #[arg(long, value_name = "PATH", env = "BULKHEAD_RUNNER", help_heading = "Sandbox")]
     pub(super) runner: Option<PathBuf>,
-    /// Go on where this machine lacks layers of the sandbox.
+    /// How much of the sandbox must hold here.
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        env = "BULKHEAD_SANDBOX_FLOOR",
+        default_value = "standard",
+        help_heading = "Sandbox"
+    )]
+    pub(super) sandbox_floor: Floor,
+    /// Go on where layers of the sandbox are below the floor.
     #[arg(
         long,
         env = "BULKHEAD_ALLOW_WEAKER_SANDBOX",
@@ -52,6 +61,7 @@ impl Sandbox {
             slots: 1,
             cache: cache.path().to_owned(),
             runner: args.runner.clone(),
+            floor: args.sandbox_floor,
             allow_weaker_sandbox: args.allow_weaker_sandbox,
         };
         let known = bulkhead_protocol::package::id_of(&package);
@@ -62,7 +72,8 @@ impl Sandbox {
         let executor = Executor::start(config, packages).await.map_err(|error| {
             let failure = Failure::new(Exit::Platform, error.to_string());
             let source = std::error::Error::source(&error).map(ToString::to_string);
-            source.into_iter().fold(failure, Failure::detail)
+            let failure = source.into_iter().fold(failure, Failure::detail);
+            error.advice().into_iter().fold(failure, Failure::hint)
         })?;
         Ok(Self { executor, _cache: cache })
     }

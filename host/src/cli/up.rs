@@ -117,7 +117,11 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let front = Front::start(config, listener, behind)?;
     announce(config, &url, dispatching.endpoint().map(|endpoint| endpoint.to_string()).as_deref());
     let samples = args.samples.then(|| {
-        let sandbox = SandboxArgs { runner: config.runner.clone(), allow_weaker_sandbox: config.allow_weaker_sandbox };
+        let sandbox = SandboxArgs {
+            runner: config.runner.clone(),
+            sandbox_floor: config.sandbox_floor,
+            allow_weaker_sandbox: config.allow_weaker_sandbox,
+        };
         tokio::spawn(register_samples(url, sandbox))
     });
     let parts = Parts { store, front: Some(front), dispatching: Some(dispatching), executor: Some(executor) };

@@ -83,6 +83,7 @@ impl Args {
             name: self.name.clone().unwrap_or(settings.name),
             cache_bytes: self.cache_size.map_or(DEFAULT_CACHE_BYTES, |size| size.0),
             runner: config.runner.clone(),
+            floor: config.sandbox_floor,
             allow_weaker_sandbox: config.allow_weaker_sandbox,
             connect_wait: config.wait.0,
             ..settings

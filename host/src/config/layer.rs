@@ -58,6 +58,7 @@ pub(super) const KEYS: &[&str] = &[
     "redis_namespace",
     "result_ttl",
     "runner",
+    "sandbox_floor",
     "slots",
     "wait",
     "workers",

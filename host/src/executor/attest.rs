@@ -15,6 +15,15 @@ const CONFINED: [(&str, &str); 3] = [("Seccomp:", "2"), ("NoNewPrivs:", "1"), ("
 /// # Errors
 /// The fact that does not hold, or that could not be read.
 pub(super) fn check_zygote(init: i32) -> Result<(), StepError> {
+    let status = zygote_status(init)?;
+    if is_confined(&status) { Ok(()) } else { Err(("confine a zygote, seen from outside", Errno::EPERM)) }
+}
+
+/// `/proc/PID/status` of the zygote of the runner whose init has this pidfd.
+///
+/// # Errors
+/// What could not be read.
+pub(super) fn zygote_status(init: i32) -> Result<String, StepError> {
     let unread = |_| ("read a runner's state from /proc", Errno::EIO);
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{init}")).map_err(unread)?;
     let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")).map(str::trim);
@@ -22,8 +31,7 @@ pub(super) fn check_zygote(init: i32) -> Result<(), StepError> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).map_err(unread)?;
     // So far init has one child.
     let zygote = children.split_whitespace().next().ok_or(("find a runner's zygote", Errno::ESRCH))?;
-    let status = fs::read_to_string(format!("/proc/{zygote}/status")).map_err(unread)?;
-    if is_confined(&status) { Ok(()) } else { Err(("confine a zygote, seen from outside", Errno::EPERM)) }
+    fs::read_to_string(format!("/proc/{zygote}/status")).map_err(unread)
 }
 
 fn is_confined(status: &str) -> bool {

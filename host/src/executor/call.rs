@@ -74,7 +74,7 @@ async fn attend(
     cancel: &CancellationToken,
     output: &mut OutputCollector,
 ) -> (Over, Option<KillCause>) {
-    let Slot { index, generation, memory, stdout, stderr, published: event, ended, .. } = slot;
+    let Slot { index, generation, memory, stdout, stderr, published: event, ended, cgroup, .. } = slot;
     let kill = InitCommand::Kill { slot: *index, generation: *generation };
     let mut killed = None;
     let mut deadline = begun + timeout;
@@ -93,6 +93,10 @@ async fn attend(
             }
             () = tokio::time::sleep_until(deadline) => {
                 if killed.is_some() {
+                    // Init has been told in vain; whatever else is in the group goes with it.
+                    if let Some(group) = cgroup {
+                        group.kill();
+                    }
                     return (Over::NotReaped, killed);
                 }
                 KillCause::Timeout { limit_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX) }

@@ -1,66 +1,72 @@
-//! The least that the sandbox must hold on this machine, found out by doing: a sandbox is built
-//! around a file that is no plugin. Everything but Landlock and cgroups is needed to build one at
-//! all; without cgroups rlimits hold memory and threads.
+//! The least that the sandbox must hold on this machine for the executor to start.
 
-#![expect(unsafe_code, reason = "the landlock calls have no wrappers")]
-
-use std::path::Path;
-
-use bulkhead_protocol::limits::Limits;
-use bulkhead_protocol::outcome::Outcome;
-use nix::errno::Errno;
+use bulkhead_protocol::runner_message::MAX_REASON_BYTES;
+use serde::{Deserialize, Serialize};
 
 use super::Error;
-use super::library_cache::Library;
-use super::runner::next_name;
-use super::start::{Launcher, Purpose};
+use super::probe::{self, Extent, Layer, LayerName, Report, State};
+use super::start::Launcher;
 
-/// `LANDLOCK_CREATE_RULESET_VERSION`, landlock_create_ruleset(2).
-const CREATE_RULESET_VERSION: u32 = 1;
+/// How much of the sandbox must hold. What no sandbox can be built without is part of every level.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Floor {
+    /// Everything but the fence between calls (Landlock); rlimits may stand in for cgroups.
+    Minimal,
+    /// Every layer; rlimits may stand in for cgroups, and an older Landlock will do.
+    #[default]
+    Standard,
+    /// Every layer in full: cgroups for memory and processes, Landlock from Linux 6.12 on.
+    Strict,
+}
 
-/// Checks that sandboxes can be built and that none of the floor's layers is missing.
+impl Floor {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Minimal => "minimal",
+            Self::Standard => "standard",
+            Self::Strict => "strict",
+        }
+    }
+
+    /// The layers that are below it.
+    pub fn below(self, report: &Report) -> Vec<&Layer> {
+        let is_below = |layer: &&Layer| match self {
+            Self::Minimal => layer.state > State::Weaker && layer.name != LayerName::Child,
+            Self::Standard => layer.state > State::Weaker,
+            Self::Strict => layer.state > State::Held,
+        };
+        report.layers.iter().filter(is_below).collect()
+    }
+}
+
+/// Checks that sandboxes can be built and that no layer is below the floor.
 ///
 /// # Errors
-/// [`Error::NoSandbox`] when none can be built, [`Error::WeakSandbox`] when a layer is missing and
+/// [`Error::NoSandbox`] when none can be built, [`Error::WeakSandbox`] when a layer is below the floor and
 /// that was not allowed.
-pub(super) async fn check(launcher: &Launcher, allow_weaker: bool) -> Result<(), Error> {
-    if !launcher.cgroups.has_memory() || !launcher.cgroups.has_pids() {
-        tracing::info!(
-            memory = launcher.cgroups.has_memory(),
-            pids = launcher.cgroups.has_pids(),
-            "no usable cgroup for a limit: rlimits take its place"
-        );
-    }
-    if let Err(errno) = landlock_version() {
-        let missing = format!("Landlock, which keeps calls out of each other's folders ({})", errno.desc());
-        if !allow_weaker {
-            return Err(Error::WeakSandbox { missing });
+pub(super) async fn check(launcher: &Launcher, floor: Floor, allow_weaker: bool) -> Result<(), Error> {
+    let report = probe::run(launcher, Extent::Start).await;
+    let Some(layer) = floor.below(&report).into_iter().min_by_key(|layer| std::cmp::Reverse(layer.state)) else {
+        for layer in report.layers.iter().filter(|layer| layer.state > State::Held) {
+            tracing::info!(layer = layer.name.as_str(), why = layer.why, "a layer of the sandbox is weaker here");
         }
+        return Ok(());
+    };
+    let missing = cut(format!("{}: {}", layer.name.as_str(), layer.why));
+    // Nothing can be allowed that is not there.
+    if report.layers.iter().any(|layer| layer.state == State::Unknown) {
+        return Err(Error::NoSandbox { missing, advice: layer.advice.clone().unwrap_or_default() });
+    }
+    if allow_weaker {
         tracing::warn!(missing, "starting with a weaker sandbox, as allowed");
+        return Ok(());
     }
-    build_one(launcher).await
+    Err(Error::WeakSandbox { floor, missing, advice: layer.advice.clone().unwrap_or_default() })
 }
 
-/// Builds a sandbox as far as loading, which must fail: the file is no library.
-async fn build_one(launcher: &Launcher) -> Result<(), Error> {
-    let library = Library { path: Path::new("/dev/null").to_owned(), preload: Vec::new() };
-    let limits = Limits::default();
-    let purpose = Purpose { library: &library, limits: &limits, reuse: false, slots: 1, name: &next_name() };
-    match launcher.start(purpose).await {
-        Err(Outcome::SetupFailed { step, errno }) => {
-            Err(Error::NoSandbox { step, source: std::io::Error::from_raw_os_error(errno) })
-        }
-        Err(_) => Ok(()),
-        Ok(started) => {
-            started.sandbox.end().await;
-            Ok(())
-        }
-    }
-}
-
-fn landlock_version() -> nix::Result<i64> {
-    let nothing = std::ptr::null::<u8>();
-    // SAFETY: with this flag the call reads no memory.
-    let version = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, nothing, 0, CREATE_RULESET_VERSION) };
-    Errno::result(version)
+fn cut(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(MAX_REASON_BYTES));
+    text
 }

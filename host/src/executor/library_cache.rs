@@ -24,6 +24,8 @@ pub(super) struct Library {
     pub(super) path: PathBuf,
     /// System libraries to load before it.
     pub(super) preload: Vec<String>,
+    /// Whether the runner's own probe stands in its place.
+    pub(super) probe: bool,
 }
 
 /// Why a library is not there.
@@ -86,7 +88,7 @@ impl LibraryCache {
     fn installed(&self, package: PackageId) -> Option<Library> {
         let path = self.path(package);
         let needed = fs::read_to_string(path.with_extension("needed")).ok()?;
-        Some(Library { path, preload: needed.lines().map(str::to_owned).collect() })
+        Some(Library { path, preload: needed.lines().map(str::to_owned).collect(), probe: false })
     }
 
     async fn unpack(&self, package: PackageId) -> Result<Library, Error> {
@@ -137,7 +139,7 @@ fn install(path: &Path, library: &[u8]) -> Result<Library, Error> {
     write(path, library)?;
     // Second, because it is what says that the first is there.
     write(&path.with_extension("needed"), preload.join("\n").as_bytes())?;
-    Ok(Library { path: path.to_owned(), preload })
+    Ok(Library { path: path.to_owned(), preload, probe: false })
 }
 
 /// Writes a file that is never seen half-written, not even after a power loss. A sandbox maps it

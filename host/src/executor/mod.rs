@@ -9,6 +9,7 @@ mod host_ids;
 mod library_cache;
 mod output;
 mod pool;
+mod probe;
 mod reactor;
 mod runner;
 mod slot;
@@ -27,7 +28,11 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 pub use bulkhead_protocol::task::Progress;
+pub use floor::Floor;
 pub use pool::Executor;
+pub use probe::{
+    CgroupReport, Check, Layer, LayerName, Machine, Report as SandboxReport, State, UserNamespaces, probe,
+};
 
 /// Where an executor gets a package that is not on its disk yet: the store in the one-process
 /// server, the dispatcher link on a worker. `None`: no such package.
@@ -42,7 +47,9 @@ pub struct Config {
     pub cache: PathBuf,
     /// The runner's executable; `None`: `bulkhead-runner` beside the current executable.
     pub runner: Option<PathBuf>,
-    /// Start even where sandbox layers of the floor are missing.
+    /// How much of the sandbox must hold.
+    pub floor: Floor,
+    /// Start even where layers are below the floor.
     pub allow_weaker_sandbox: bool,
 }
 
@@ -84,20 +91,37 @@ pub enum Error {
         source: std::io::Error,
     },
     /// No sandbox can be built here.
-    #[error("failed to build a sandbox: failed to {step}")]
+    #[error("no sandbox can be built on this machine. Missing: {missing}")]
     NoSandbox {
-        /// The step that failed.
-        step: String,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
+        /// The layer, and why.
+        missing: String,
+        /// What to do about it.
+        advice: String,
     },
     /// The sandbox does not reach its floor here.
-    #[error("the sandbox is too weak on this machine: {missing} (--allow-weaker-sandbox starts anyway)")]
+    #[error("the sandbox is below its floor ({}) on this machine. Missing: {missing}", floor.as_str())]
     WeakSandbox {
-        /// What is missing and why.
+        /// The floor.
+        floor: Floor,
+        /// The layer, and why.
         missing: String,
+        /// What to do about it.
+        advice: String,
     },
+}
+
+impl Error {
+    /// What to do about it, where that is known.
+    pub fn advice(&self) -> Option<String> {
+        match self {
+            Self::NoRunner { .. } | Self::Cache { .. } => None,
+            Self::NoSandbox { advice, .. } => Some(format!("{advice}. `bulkhead doctor` shows every layer")),
+            Self::WeakSandbox { advice, .. } => Some(format!(
+                "{advice}. `bulkhead doctor` shows every layer; --sandbox-floor sets a lower floor, and \
+                 --allow-weaker-sandbox starts anyway"
+            )),
+        }
+    }
 }
 
 /// Why an executor cannot get a function ready, though nothing is wrong with the function: its library

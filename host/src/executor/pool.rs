@@ -71,7 +71,7 @@ impl Executor {
         let libraries = LibraryCache::open(&config.cache, packages)
             .map_err(|source| Error::Cache { path: config.cache.clone(), source })?;
         let launcher = Launcher { runner, cgroups: Cgroups::detect(), ids: HostIdPool::of_process() };
-        floor::check(&launcher, config.allow_weaker_sandbox).await?;
+        floor::check(&launcher, config.floor, config.allow_weaker_sandbox).await?;
         let shared = Arc::new(Shared {
             launcher,
             libraries,
@@ -174,6 +174,7 @@ impl Executor {
         let runners: Vec<_> = lock(&self.shared.runners).drain().map(|(_, cell)| cell).collect();
         let runners: Vec<_> = runners.iter().filter_map(runner_in).collect();
         futures_util::future::join_all(runners.iter().map(|runner| runner.end())).await;
+        self.shared.launcher.cgroups.close();
     }
 }
 
@@ -332,7 +333,7 @@ async fn end_idle_runners(shared: Weak<Shared>) {
     }
 }
 
-fn find_runner(named: Option<PathBuf>) -> Result<PathBuf, Error> {
+pub(super) fn find_runner(named: Option<PathBuf>) -> Result<PathBuf, Error> {
     let path = named.unwrap_or_else(|| {
         let own = std::env::current_exe().unwrap_or_default();
         own.with_file_name(RUNNER)

@@ -17,7 +17,7 @@ use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use tokio::io::unix::AsyncFd;
 
-use super::attest::check_zygote;
+use super::attest::{check_zygote, zygote_status};
 use super::cgroup::{Cgroups, Leaf, RunnerCgroup};
 use super::host_ids::{HostIdPool, LeasedIds};
 use super::library_cache::Library;
@@ -96,12 +96,13 @@ impl Launcher {
     pub(super) async fn start(&self, purpose: Purpose<'_>) -> Result<Started, Outcome> {
         let ids = self.ids.lease().ok_or_else(|| platform("find free ids for a sandbox", Errno::EAGAIN))?;
         let group = |error: std::io::Error| platform_io("make a cgroup", &error);
-        let wanted = self.cgroups.has_memory() || self.cgroups.has_pids();
+        let wanted = self.cgroups.has_any();
         let cgroup = wanted.then(|| self.cgroups.runner(purpose.name)).transpose().map_err(group)?;
         let base = cgroup.as_ref().map(|cgroup| cgroup.base(purpose.limits.memory_bytes, purpose.slots));
         let base = base.transpose().map_err(group)?;
         let setup = Setup {
             library: purpose.library.path.to_string_lossy().into_owned(),
+            probe: purpose.library.probe,
             preload: purpose.library.preload.clone(),
             reuse: purpose.reuse,
             slots: purpose.slots,
@@ -235,6 +236,11 @@ impl Sandbox {
     /// The groups in which slots get theirs.
     pub(super) fn cgroup(&self) -> Option<&RunnerCgroup> {
         self.cgroup.as_ref()
+    }
+
+    /// What the kernel says of the zygote, from outside.
+    pub(super) fn zygote_status(&self) -> Option<String> {
+        zygote_status(self.init.pidfd.as_raw_fd()).ok()
     }
 
     /// Kills everything in the sandbox, reaps it, and gives back what it held.

@@ -7,7 +7,7 @@ use bulkhead_protocol::runner_message::MAX_SLOTS;
 use bulkhead_protocol::worker_message::{MAX_WORKER_NAME_BYTES, WorkerMode};
 
 use super::folders;
-use crate::executor;
+use crate::executor::{self, Floor};
 use crate::link::{ConnectError, Endpoint, JoinKey};
 
 /// Bytes of packages that a worker keeps on disk, unless it is told otherwise: 4 GiB.
@@ -37,6 +37,8 @@ pub struct Config {
     pub runner: Option<PathBuf>,
     /// Start even where layers of the sandbox are missing.
     pub allow_weaker_sandbox: bool,
+    /// How much of the sandbox must hold.
+    pub floor: Floor,
     /// How long to wait for the dispatcher at the start. Once it was there, it is waited for without
     /// an end.
     pub connect_wait: Duration,
@@ -55,6 +57,7 @@ impl Config {
             cache_bytes: DEFAULT_CACHE_BYTES,
             runner: None,
             allow_weaker_sandbox: false,
+            floor: Floor::default(),
             connect_wait: DEFAULT_CONNECT_WAIT,
         }
     }

@@ -74,6 +74,7 @@ pub async fn start(config: Config) -> Result<Worker, Error> {
         slots: config.slots,
         cache: folders.libraries.clone(),
         runner: config.runner.clone(),
+        floor: config.floor,
         allow_weaker_sandbox: config.allow_weaker_sandbox,
     };
     let executor = Executor::start(of_executor, packages.clone().into_fetch()).await?;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use toml::{Table, Value};
 
 use crate::config::LogFormat;
+use crate::executor::Floor;
 
 /// A key of the configuration, and its value where a flag gave one.
 pub(in crate::cli) type Flag = (&'static str, Option<Value>);
@@ -101,16 +102,20 @@ pub(in crate::cli) struct ExecutorArgs {
     /// The runner's executable [default: bulkhead-runner beside this one]
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) runner: Option<PathBuf>,
-    /// Start even where layers of the sandbox are missing
+    /// How much of the sandbox must hold: minimal, standard or strict [default: standard]
+    #[arg(long, value_name = "LEVEL")]
+    pub(in crate::cli) sandbox_floor: Option<Floor>,
+    /// Start even where layers of the sandbox are below the floor
     #[arg(long)]
     pub(in crate::cli) allow_weaker_sandbox: bool,
 }
 
 impl ExecutorArgs {
-    pub(in crate::cli) fn flags(&self) -> [Flag; 3] {
+    pub(in crate::cli) fn flags(&self) -> [Flag; 4] {
         [
             ("data", path(&self.data)),
             ("runner", path(&self.runner)),
+            ("sandbox_floor", text(&self.sandbox_floor.map(Floor::as_str))),
             ("allow_weaker_sandbox", self.allow_weaker_sandbox.then_some(true.into())),
         ]
     }

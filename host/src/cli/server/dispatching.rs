@@ -142,6 +142,7 @@ async fn start_worker(
     let settings = worker::Config {
         join_key,
         runner: config.runner.clone(),
+        floor: config.sandbox_floor,
         allow_weaker_sandbox: config.allow_weaker_sandbox,
         ..settings
     };

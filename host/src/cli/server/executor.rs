@@ -40,6 +40,7 @@ impl OwnExecutor {
             slots,
             cache: cache.path.clone(),
             runner: config.runner.clone(),
+            floor: config.sandbox_floor,
             allow_weaker_sandbox: config.allow_weaker_sandbox,
         };
         Ok(Self { executor: Executor::start(settings, fetch).await?, _cache: cache })

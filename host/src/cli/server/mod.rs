@@ -14,11 +14,12 @@ mod process;
 mod store;
 
 pub(super) use args::{CommonArgs, ExecutorArgs, FrontArgs, LinkArgs, StoreArgs};
-pub(super) use args::{layer, text};
+pub(super) use args::{Flag, layer, text};
 pub(super) use dispatching::{Dispatching, Hands};
 pub(super) use executor::{INSPECTOR_SLOTS, OwnExecutor};
 pub(super) use front::Front;
 pub(super) use listener::Listener;
+pub(super) use open_files::OPEN_FILES;
 pub(super) use process::{Parts, Process};
 pub(super) use store::{open, require_redis};
 

@@ -3,7 +3,7 @@
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Open files that a server wants to be allowed.
-const OPEN_FILES: u64 = 65_536;
+pub(in crate::cli) const OPEN_FILES: u64 = 65_536;
 
 /// Raises the soft limit on open files: every connection and every running call takes some, and the
 /// usual 1024 are fewer than the bounds allow. Runners set limits of their own.

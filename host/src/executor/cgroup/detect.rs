@@ -1,0 +1,292 @@
+//! Finds the usable controllers by making a group in each and setting a limit.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nix::errno::Errno;
+use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
+
+use super::hierarchy::{Missing, Place, Version, locate, locate_v2};
+
+/// How the folders of executors begin; then come pid, `-` and a number.
+const PREFIX: &str = "bulkhead-";
+/// What stands in the number's place in the group that this process moves to, where its own group must be empty.
+const HOST: &str = "host";
+
+/// A controller that this process may use.
+#[derive(Clone, Debug)]
+pub(super) struct Controller {
+    /// Which interface.
+    pub(super) version: Version,
+    /// The folder in which this executor makes its groups.
+    pub(super) base: Arc<Base>,
+}
+
+/// An executor's folder for a controller. It outlives the last runner in it, which may be reaped after
+/// the executor is gone; removed when dropped.
+#[derive(Debug)]
+pub(super) struct Base(pub(super) PathBuf);
+
+/// The controllers that this process may use, each with why not.
+#[derive(Debug)]
+pub(in crate::executor) struct Cgroups {
+    /// Counts memory.
+    pub(super) memory: Result<Controller, Missing>,
+    /// Counts processes and threads.
+    pub(super) pids: Result<Controller, Missing>,
+    /// Kills all that is in a group; of version 2, with or without controllers.
+    pub(super) kill: Result<Controller, Missing>,
+}
+
+/// What was found of a controller.
+#[derive(Clone, Debug)]
+pub(in crate::executor) struct Finding {
+    /// Its name, or the file that is its like.
+    pub(in crate::executor) name: &'static str,
+    /// Its version and where groups are made, or why not.
+    pub(in crate::executor) found: Result<(Version, PathBuf), Missing>,
+}
+
+impl Cgroups {
+    /// Tries each controller.
+    pub(in crate::executor) fn detect() -> Self {
+        let membership = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        // One process may hold several executors, one after the other or at once.
+        static EXECUTORS: AtomicU64 = AtomicU64::new(0);
+        let number = EXECUTORS.fetch_add(1, Ordering::Relaxed);
+        let folder = format!("{PREFIX}{}-{number}", std::process::id());
+        let find = |name, file: fn(Version) -> &'static str, limit| {
+            let place = home(locate(name, &membership, &mountinfo)?);
+            usable(name, &place, &folder, file(place.version), limit)
+        };
+        let memory_file = |version| if version == Version::V1 { "memory.limit_in_bytes" } else { "memory.max" };
+        let memory = find("memory", memory_file, "1073741824");
+        let pids = find("pids", |_| "pids.max", "100");
+        let kill = locate_v2(&membership, &mountinfo).and_then(|place| killable(&home(place), &folder));
+        // One folder that two of them share must be one value, which is removed once.
+        let (pids, kill) = (shared(pids, [&memory]), shared(kill, [&memory]));
+        let kill = shared(kill, [&pids]);
+        Self { memory, pids, kill }
+    }
+
+    pub(in crate::executor) fn has_memory(&self) -> bool {
+        self.memory.is_ok()
+    }
+
+    pub(in crate::executor) fn has_pids(&self) -> bool {
+        self.pids.is_ok()
+    }
+
+    /// Whether groups are of any use.
+    pub(in crate::executor) fn has_any(&self) -> bool {
+        self.has_memory() || self.has_pids() || self.kill.is_ok()
+    }
+
+    /// What was found of each, for people.
+    pub(in crate::executor) fn findings(&self) -> [Finding; 3] {
+        let found = |name, controller: &Result<Controller, Missing>| Finding {
+            name,
+            found: controller.as_ref().map(|c| (c.version, c.base.0.clone())).map_err(Clone::clone),
+        };
+        [found("memory", &self.memory), found("pids", &self.pids), found("cgroup.kill", &self.kill)]
+    }
+}
+
+impl Cgroups {
+    /// Removes this executor's folders, which must be empty by now. Whoever holds the executor may live as
+    /// long as the process, which then ends without dropping it.
+    pub(in crate::executor) fn close(&self) {
+        for controller in [&self.memory, &self.pids, &self.kill].into_iter().flatten() {
+            controller.base.remove();
+        }
+    }
+}
+
+/// The value of another controller where both have one folder.
+fn shared<const N: usize>(
+    controller: Result<Controller, Missing>,
+    others: [&Result<Controller, Missing>; N],
+) -> Result<Controller, Missing> {
+    let mut controller = controller?;
+    for other in others.into_iter().flatten() {
+        if other.base.0 == controller.base.0 {
+            controller.base = Arc::clone(&other.base);
+        }
+    }
+    Ok(controller)
+}
+
+/// The group that was this process's before it made room in it.
+fn home(place: Place) -> Place {
+    let refuge = format!("{PREFIX}{}-{HOST}", std::process::id());
+    match place.own.parent() {
+        Some(parent) if place.own.ends_with(&refuge) => Place { own: parent.to_owned(), ..place },
+        _ => place,
+    }
+}
+
+impl Base {
+    fn remove(&self) {
+        // Gone already, or a runner is left in it: then it is removed with the last of them.
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+impl Drop for Base {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+fn refused(action: &'static str, path: &Path, error: &io::Error) -> Missing {
+    Missing::Refused { action, path: path.to_owned(), errno: Errno::from_raw(error.raw_os_error().unwrap_or(0)) }
+}
+
+fn make(folder: &Path) -> Result<(), Missing> {
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(refused("make the group", folder, &error)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes to a file of a group, which is there or not there, but never made.
+pub(super) fn set(file: &Path, value: &str) -> io::Result<()> {
+    fs::OpenOptions::new().write(true).open(file)?.write_all(value.as_bytes())
+}
+
+/// Checks that a folder is what mountinfo says it is: another mount may lie over it.
+fn check_in_sight(place: &Place) -> Result<(), Missing> {
+    let magic = match place.version {
+        Version::V1 => CGROUP_SUPER_MAGIC,
+        Version::V2 => CGROUP2_SUPER_MAGIC,
+    };
+    match statfs(&place.own) {
+        Ok(found) if found.filesystem_type() == magic => Ok(()),
+        Ok(_) | Err(Errno::ENOENT) => Err(Missing::Hidden { own: place.own.clone() }),
+        Err(errno) => Err(Missing::Refused { action: "look at", path: place.own.clone(), errno }),
+    }
+}
+
+/// Makes this executor's folder for a controller and tries a limit in it.
+fn usable(name: &str, place: &Place, folder: &str, file: &str, limit: &str) -> Result<Controller, Missing> {
+    check_in_sight(place)?;
+    let own = &place.own;
+    remove_leftovers(own);
+    if place.version == Version::V2 && !names(&own.join("cgroup.controllers"), name) {
+        return Err(Missing::NotOffered { own: own.clone() });
+    }
+    let path = own.join(folder);
+    make(&path)?;
+    // Removed again where a later step fails.
+    let base = Arc::new(Base(path));
+    if place.version == Version::V2 {
+        hand_down(name, own)?;
+        enable(name, &base.0).map_err(|error| refused("enable a controller in", &base.0, &error))?;
+    }
+    let probe = base.0.join("probe");
+    make(&probe)?;
+    let limited = set(&probe.join(file), limit).map_err(|error| refused("set a limit in", &probe, &error));
+    let _ = fs::remove_dir(&probe);
+    limited.map(|()| Controller { version: place.version, base })
+}
+
+/// Makes this executor's folder in the hierarchy of version 2, if its groups can be killed.
+fn killable(place: &Place, folder: &str) -> Result<Controller, Missing> {
+    check_in_sight(place)?;
+    let path = place.own.join(folder);
+    make(&path)?;
+    let base = Arc::new(Base(path));
+    // Since Linux 5.14. Nothing is in the group, so nothing is killed.
+    let file = base.0.join("cgroup.kill");
+    set(&file, "1").map_err(|error| refused("kill by", &file, &error))?;
+    Ok(Controller { version: Version::V2, base })
+}
+
+/// Has a version 2 group give a controller to the groups in it. Where that is refused because of the
+/// processes in it, this process steps aside: that is enough in a group that was delegated to it alone,
+/// as systemd does with `Delegate=yes`.
+fn hand_down(name: &str, own: &Path) -> Result<(), Missing> {
+    if names(&own.join("cgroup.subtree_control"), name) {
+        return Ok(());
+    }
+    let to_missing = |error: io::Error| match error.raw_os_error() {
+        Some(libc::EBUSY) => Missing::Occupied { own: own.to_owned() },
+        _ => refused("enable a controller in", own, &error),
+    };
+    match enable(name, own) {
+        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+            let refuge = own.join(format!("{PREFIX}{}-{HOST}", std::process::id()));
+            make(&refuge)?;
+            let pid = std::process::id().to_string();
+            let moved = set(&refuge.join("cgroup.procs"), &pid);
+            let enabled = moved.and_then(|()| enable(name, own)).map_err(to_missing);
+            if enabled.is_err() {
+                // Back to where it was; if that fails it is where it may be as well.
+                let _ = set(&own.join("cgroup.procs"), &pid);
+                let _ = fs::remove_dir(&refuge);
+            }
+            enabled
+        }
+        other => other.map_err(to_missing),
+    }
+}
+
+fn enable(name: &str, group: &Path) -> io::Result<()> {
+    set(&group.join("cgroup.subtree_control"), &format!("+{name}"))
+}
+
+/// Whether a file is a list of names with this one among them.
+fn names(file: &Path, name: &str) -> bool {
+    fs::read_to_string(file).unwrap_or_default().split_whitespace().any(|found| found == name)
+}
+
+/// Removes what a server left that was killed: with its processes gone, its groups are empty.
+fn remove_leftovers(own: &Path) {
+    for entry in fs::read_dir(own).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next()?.parse::<u32>().ok());
+        // A pid of another pid namespace may look dead here; its groups are not empty, so they stay.
+        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            remove_tree(&entry.path());
+        }
+    }
+}
+
+/// Removes a group with the groups in it, as far as they are empty.
+fn remove_tree(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_tree(&entry.path());
+        }
+    }
+    let _ = fs::remove_dir(folder);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_stepped_aside_still_knows_its_group() {
+        let refuge = format!("/cg/app.scope/{PREFIX}{}-{HOST}", std::process::id());
+        let place = |own: &str| Place { version: Version::V2, own: own.into() };
+        assert_eq!(home(place(&refuge)), place("/cg/app.scope"));
+        for other in ["/cg/app.scope", "/cg/bulkhead-1-host", "/"] {
+            assert_eq!(home(place(other)), place(other));
+        }
+    }
+
+    #[test]
+    fn each_controller_says_where_it_is_or_why_it_is_not() {
+        for Finding { name, found } in Cgroups::detect().findings() {
+            match found {
+                Ok((_, folder)) => assert!(folder.is_absolute(), "{name}: {}", folder.display()),
+                Err(missing) => assert!(!missing.to_string().is_empty(), "{name}"),
+            }
+        }
+    }
+}
