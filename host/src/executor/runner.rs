@@ -19,6 +19,7 @@ use super::call::{Over, REAP_TIMEOUT, Surroundings, converse, platform};
 use super::slot::{ChildEnd, Slot, StepError};
 use super::slot_memory::SlotMemory;
 use super::start::{PacketSocket, Sandbox, Started};
+use super::verdict::require_encoding;
 
 /// Calls after which a warm child is replaced.
 const REUSE_CALLS: u32 = 100_000;
@@ -136,7 +137,7 @@ impl Runner {
         let request = |memory: &SlotMemory, deadline_ns| memory.request_call(call, deadline_ns);
         let (report, over) = converse(&mut slot, &self.surroundings(), timeout, cancel, request).await;
         *lock(&self.last_used) = Instant::now();
-        (report, Some(UsedSlot { slot, over }))
+        (require_encoding(report, call.encoding), Some(UsedSlot { slot, over }))
     }
 
     /// Asks the package for its description.
@@ -148,7 +149,15 @@ impl Runner {
         let never = CancellationToken::new();
         let request = |memory: &SlotMemory, _| memory.request_description();
         let (report, _) = converse(&mut slot, &self.surroundings(), timeout, &never, request).await;
-        if report.outcome.is_success() { Ok(report.result) } else { Err(report.outcome) }
+        match report.outcome {
+            Outcome::Succeeded => Ok(report.result),
+            // Only the package's code has run in it.
+            Outcome::SetupFailed { .. } if self.shared.lost.is_cancelled() => {
+                let reason = "load-time code ended the runner, or spoke in the runner's name".to_owned();
+                Err(Outcome::LoadFailed { reason })
+            }
+            other => Err(other),
+        }
     }
 
     /// Makes a slot ready for the next call and gives it back.
@@ -223,7 +232,11 @@ impl Runner {
             Err(oneshot::error::TryRecvError::Closed) => return Err(("reach the runner", Errno::EPIPE)),
             // A child that was killed from outside, or that never came to be, is replaced. Where there
             // is a lasting reason, the call will find the next one gone as well, and say why.
-            Ok(_) => self.renew(&mut slot).await?,
+            Ok(_) => {
+                // If it was for lack of memory, that is not the next call's.
+                slot.ran_out_of_memory();
+                self.renew(&mut slot).await?;
+            }
         }
         Ok(slot)
     }
