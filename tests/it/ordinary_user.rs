@@ -7,6 +7,12 @@ use serde_json::json;
 use crate::surroundings::{executables, server_with};
 
 #[test]
+fn refused_calls_are_named() {
+    let Some(user) = user() else { return };
+    crate::policy::refused_calls_are_named(Options::slots(1).user(Some(user)));
+}
+
+#[test]
 fn the_server_runs_as_that_user_and_its_data_outlive_it() {
     let Some(user) = unprivileged(executables()) else { return };
     let server = server_with(Options::slots(2).user(Some(user)), &["hello", "tmp-scratch"]);

@@ -72,6 +72,7 @@ impl Executor {
             .map_err(|source| Error::Cache { path: config.cache.clone(), source })?;
         let launcher = Launcher { runner, cgroups: Cgroups::detect(), ids: HostIdPool::of_process() };
         floor::check(&launcher, config.allow_weaker_sandbox).await?;
+        warn_unless_supervised(&launcher).await;
         let shared = Arc::new(Shared {
             launcher,
             libraries,
@@ -284,6 +285,19 @@ impl Shared {
         let idle = runners.iter().filter_map(|(id, place)| Some((*id, idle_for(place)?)));
         let (id, _) = idle.max_by_key(|(_, idle)| *idle)?;
         runner_in(&runners.remove(&id)?)
+    }
+}
+
+/// Says so where outcomes will not name the system calls that were refused.
+async fn warn_unless_supervised(launcher: &Launcher) {
+    let library = Library { path: PathBuf::from("/dev/null"), preload: Vec::new() };
+    let limits = Limits::default();
+    let purpose = Purpose { library: &library, limits: &limits, reuse: false, slots: 1, name: &next_name() };
+    if !matches!(launcher.is_supervised(purpose).await, Ok(true)) {
+        tracing::warn!(
+            "the kernel does not tell refused system calls here (seccomp user notification): they end a call \
+             without being named"
+        );
     }
 }
 

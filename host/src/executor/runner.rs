@@ -64,6 +64,8 @@ struct Shared {
     waiting: Mutex<Vec<Option<Waiting>>>,
     /// Cancelled once nothing can run in it any more.
     lost: CancellationToken,
+    /// Whether refused system calls are told to init.
+    supervised: bool,
 }
 
 /// Somebody who waits for the end of a child.
@@ -95,6 +97,7 @@ impl Runner {
             reaped: CancellationToken::new(),
             waiting: Mutex::new((0..capacity).map(|_| None).collect()),
             lost: CancellationToken::new(),
+            supervised: started.supervised,
         });
         let reader = tokio::spawn(read_reports(shared.clone()));
         Self {
@@ -212,7 +215,12 @@ impl Runner {
     }
 
     fn surroundings(&self) -> Surroundings<'_> {
-        Surroundings { control: &self.shared.control, lost: &self.shared.lost, limits: &self.limits }
+        Surroundings {
+            control: &self.shared.control,
+            lost: &self.shared.lost,
+            limits: &self.limits,
+            supervised: self.shared.supervised,
+        }
     }
 
     /// A slot whose child waits for a request.
@@ -334,7 +342,8 @@ fn take_init_report(shared: &Shared, report: Received<InitReport>) -> bool {
             tracing::debug!(?end, "a zygote has ended");
             false
         }
-        Ok(Some((InitReport::Started | InitReport::SetupFailed { .. }, _)) | None) | Err(_) => false,
+        Ok(Some((InitReport::Started | InitReport::Listening { .. } | InitReport::SetupFailed { .. }, _)) | None)
+        | Err(_) => false,
     }
 }
 

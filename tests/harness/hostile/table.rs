@@ -1,5 +1,6 @@
 //! The table: every act and the one thing that it has to come to.
 
+use bulkhead_protocol::outcome::FOREIGN_ABI;
 use bulkhead_protocol::package;
 use serde_json::{Value, json};
 
@@ -272,7 +273,8 @@ pub fn table() -> Vec<Row> {
         twice("thread_left_behind", Result(json!(0))),
     ];
     if cfg!(target_arch = "x86_64") {
-        rows.extend(["modify_ldt", "int80", "x32"].map(forbidden));
+        rows.push(forbidden("modify_ldt"));
+        rows.extend(["int80", "x32"].map(|way| call(Kind::PolicyViolation, way, PolicyViolation(FOREIGN_ABI))));
     }
     rows
 }
