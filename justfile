@@ -39,6 +39,10 @@ test-e2e:
 test-setting SETTING *ARGS:
     cargo test --package bulkhead-tests --test {{ SETTING }} -- {{ ARGS }}
 
+# Every hostile function, as root and as an ordinary user, with control groups and without: `just test-hostile user_`
+test-hostile *ARGS:
+    cargo test --package bulkhead-tests --test hostile -- {{ ARGS }}
+
 # Tests with parts of a cluster killed, paused, cut off: `just test-faults dispatcher::`
 test-faults *ARGS:
     cargo test --package bulkhead-tests --test faults -- {{ ARGS }}

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::hostile::DELEGATED;
+
 /// A process, told apart from later ones with its number by when it started.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Process {
@@ -22,6 +24,8 @@ pub struct Process {
 pub struct Footprint {
     /// Processes that it started, zombies included.
     pub processes: usize,
+    /// Those of them that have ended and are not reaped.
+    pub zombies: usize,
     /// Open file descriptors.
     pub descriptors: usize,
     /// Control groups in its folder, in all hierarchies.
@@ -40,8 +44,10 @@ impl Footprint {
     pub fn of(pids: &[u32], folder: &Path) -> Self {
         let descriptors = |pid: &u32| fs::read_dir(format!("/proc/{pid}/fd")).expect("the server runs").count();
         let data = fs::read_dir(folder.join("data")).into_iter().flatten().flatten().map(|entry| entry.path());
+        let processes: Vec<Process> = pids.iter().flat_map(|pid| processes_below(*pid)).collect();
         Self {
-            processes: pids.iter().map(|pid| processes_below(*pid).len()).sum(),
+            processes: processes.len(),
+            zombies: processes.iter().filter(|process| process.state == 'Z').count(),
             descriptors: pids.iter().map(descriptors).sum(),
             cgroups: pids.iter().flat_map(|pid| cgroups_of(*pid)).collect(),
             mounts: pids.iter().flat_map(|pid| mounts_of(*pid, folder)).collect(),
@@ -106,8 +112,12 @@ pub fn cgroups_of(pid: u32) -> BTreeSet<PathBuf> {
         let Some(point) = mount.split(' ').nth(4) else { continue };
         for group in &groups {
             let folder = Path::new(point).join(group.trim_start_matches('/'));
-            let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-            for base in entries.filter(|path| is_its(path)) {
+            let entries = |folder| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+            let is_delegated =
+                |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(DELEGATED));
+            let delegated: Vec<PathBuf> = entries(folder.clone()).filter(is_delegated).collect();
+            let all = entries(folder).chain(delegated.into_iter().flat_map(entries));
+            for base in all.filter(|path| is_its(path)) {
                 found.extend(below(&base).into_iter().filter(|path| path.is_dir()));
                 found.insert(base);
             }

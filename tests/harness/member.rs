@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::daemon::Daemon;
 use super::deadline::SHORT;
 use super::footprint::{Process, processes_below};
+use super::hostile::Groups;
 use super::net::Host;
 
 /// The executables under test.
@@ -66,6 +67,8 @@ pub struct Launch {
     pub executables: Executables,
     /// Whom it runs as; none: as the tests themselves.
     pub user: Option<User>,
+    /// Which control groups it finds.
+    pub groups: Groups,
     /// Where it runs; none: on this machine.
     pub host: Option<Host>,
     /// Its working directory, with its configuration and its folder for temporary files.
@@ -86,6 +89,7 @@ impl Launch {
         Self {
             executables: executables.clone(),
             user: None,
+            groups: Groups::AsTheyAre,
             host: None,
             folder: folder.to_owned(),
             arguments: arguments.into_iter().map(Into::into).collect(),
@@ -97,7 +101,7 @@ impl Launch {
     pub fn command(&self) -> Command {
         let on_host = |program: &Path| match &self.host {
             Some(host) => host.command(program),
-            None => Command::new(program),
+            None => self.groups.command(program),
         };
         let mut command = match self.user {
             Some(User { id }) => {

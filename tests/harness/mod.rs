@@ -10,6 +10,7 @@ mod command;
 mod daemon;
 mod deadline;
 mod footprint;
+pub mod hostile;
 mod installed;
 mod layers;
 mod member;

@@ -14,7 +14,7 @@ use super::member::Executables;
 
 /// The packages, and how their build went.
 pub struct Packages {
-    /// What `bulkhead build --all` said.
+    /// What `bulkhead build` said, the last time.
     pub build: Ended,
     /// Package files by the crate's name.
     files: BTreeMap<String, Vec<u8>>,
@@ -41,6 +41,21 @@ impl Packages {
             files.insert(name, fs::read(entry.path()).expect("a package"));
         }
         Self { build, files, target: target_folder() }
+    }
+
+    /// Builds some of the sample functions.
+    pub fn of(executables: &Executables, names: &[&str]) -> Self {
+        let command_line = CommandLine::new(executables, &checkout());
+        let out = TempDir::new().expect("a temporary folder");
+        let mut files = BTreeMap::new();
+        let mut build = None;
+        for name in names {
+            let file = out.path().join(name);
+            let (source, to) = (format!("sample-functions/{name}"), file.to_str().expect("a path in UTF-8"));
+            build = Some(command_line.run(&["build", &source, "--out", to]).expect(0));
+            files.insert((*name).to_owned(), fs::read(file).expect("a package"));
+        }
+        Self { build: build.expect("at least one is named"), files, target: target_folder() }
     }
 
     /// The package of a crate.

@@ -14,6 +14,7 @@ use super::client::Client;
 use super::command::{CommandLine, Ended};
 use super::deadline::{LONG, eventually};
 use super::footprint::{Footprint, Process, cgroups_of};
+use super::hostile::Groups;
 use super::member::{Executables, Launch, Member, User};
 use super::port::unused_port;
 use super::redis_store::RedisStore;
@@ -24,6 +25,8 @@ use super::setting::{Backend, Mode, Setting};
 pub struct Options {
     /// Whom it runs as; none: as the tests themselves.
     pub user: Option<User>,
+    /// Which control groups it finds.
+    pub groups: Groups,
     /// Arguments of the part that answers requests, beside those that it needs here.
     pub arguments: Vec<String>,
     /// Its configuration file.
@@ -103,7 +106,8 @@ impl Server {
         let start = |name: &str, arguments: Vec<OsString>| {
             let launch = Launch::new(executables, folder.path(), arguments);
             let variables = redis.iter().map(|redis| ("BULKHEAD_REDIS_NAMESPACE", redis.namespace.clone().into()));
-            Member::start(name, Launch { user: options.user, variables: variables.collect(), ..launch })
+            let (user, groups) = (options.user, options.groups.clone());
+            Member::start(name, Launch { user, groups, variables: variables.collect(), ..launch })
         };
         let data = folder.path().join("data");
         let (port, url) = (unused_port().to_string(), redis.as_ref().map(RedisStore::url));
@@ -187,6 +191,11 @@ impl Server {
     /// The processes that it started.
     pub fn processes(&self) -> Vec<Process> {
         self.members.iter().flat_map(Member::processes).collect()
+    }
+
+    /// Whether it was started where no control groups can be found.
+    pub fn hides_groups(&self) -> bool {
+        matches!(self.options.groups, Groups::Hidden)
     }
 
     /// The folder that holds its `data`, `tmp` and `bulkhead.toml`.

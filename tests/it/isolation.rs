@@ -2,10 +2,10 @@
 
 use std::sync::OnceLock;
 
+use bulkhead_tests::hostile::{Ledger, settled};
 use bulkhead_tests::{Client, Options, Server, checkout};
 use serde_json::{Value, json};
 
-use crate::faulty::Ledger;
 use crate::surroundings::{executables, packages, server_with, without_usage};
 
 /// The package of `tests/isolated`.
@@ -105,7 +105,7 @@ fn failures_in_reuse_and_exec_leave_nothing_behind() {
     server.client().register(isolated()).expect(201);
     let client = server.client();
     assert_eq!(act(&client, "act_reuse", "count"), json!([1, 0]));
-    let before = crate::faulty::settled(&server);
+    let before = settled(&server);
     assert_eq!(before.processes, 3);
     for (what, end) in ends() {
         assert_eq!(act(&client, "act_reuse", what), end, "{what}");

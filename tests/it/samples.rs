@@ -10,8 +10,16 @@ use serde_json::{Value, json};
 use crate::surroundings::{packages, problem, server_with};
 
 /// What `bulkhead build --all` cannot make packages of, as their authors meant it.
-const REFUSED: [&str; 5] =
-    ["faulty-ctor-exits", "faulty-ctor-loops", "faulty-ctor-segv", "faulty-duplicate-names", "faulty-no-functions"];
+const REFUSED: [&str; 8] = [
+    "faulty-ctor-exits",
+    "faulty-ctor-floods-fds",
+    "faulty-ctor-forges-ready",
+    "faulty-ctor-loops",
+    "faulty-ctor-segv",
+    "faulty-duplicate-names",
+    "faulty-missing-symbol",
+    "faulty-no-functions",
+];
 
 fn samples() -> Vec<Value> {
     let list = fs::read_to_string(checkout().join("sample-functions/samples.json")).expect("the list is there");

@@ -17,6 +17,7 @@ pub(crate) mod invoke;
 pub(crate) mod isolation;
 pub(crate) mod older_packages;
 pub(crate) mod pages;
+pub(crate) mod policy;
 pub(crate) mod samples;
 pub(crate) mod surroundings;
 pub(crate) mod tasks;

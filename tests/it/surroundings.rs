@@ -3,6 +3,8 @@
 use bulkhead_tests::{Answer, Client, Options, Server};
 use serde_json::Value;
 
+pub(crate) use bulkhead_tests::hostile::without_usage;
+
 pub(crate) use super::built::{executables, packages};
 
 /// A server in the setting of this test binary.
@@ -43,13 +45,6 @@ pub(crate) fn problem(answer: Answer, status: u16, kind: &str) -> Value {
     }
     assert!(problem["retryable"].is_boolean(), "{problem}");
     problem
-}
-
-/// Everything but what differs from call to call: how long it took and how much it used.
-pub(crate) fn without_usage(outcome: &Value) -> Value {
-    let mut outcome = outcome.clone();
-    outcome.as_object_mut().map(|outcome| outcome.remove("usage"));
-    outcome
 }
 
 /// The ids of all tasks that a server knows.

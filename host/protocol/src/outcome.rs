@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::LimitKind;
 
+/// Stands for the name of a system call that was made by another way than this architecture's own:
+/// `int 0x80` or x32, which the kernel refuses without telling which call it was.
+pub const FOREIGN_ABI: &str = "foreign-abi";
+
 /// How an attempt ended. Everything but [`Outcome::Succeeded`] is a failure; which of them are
 /// the function's doing and which the platform's is told by [`Outcome::is_platform`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,8 +68,11 @@ pub enum Outcome {
     },
     /// The function tried a system call that its policy forbids.
     PolicyViolation {
-        /// The call, where the kernel told.
+        /// The call's name, where the kernel told; [`FOREIGN_ABI`] for one of another architecture.
         syscall: Option<String>,
+        /// The call's arguments as the kernel had them, all six registers; pointers are addresses in the
+        /// function's process.
+        args: Option<Box<[u64; 6]>>,
     },
     /// The process broke the rules of the exchange with the host.
     ProtocolViolation {

@@ -70,6 +70,11 @@ pub struct Setup {
 pub enum InitReport {
     /// The sandbox stands and the zygote was started. Beside it, from the launcher, the pidfd of init.
     Started,
+    /// The zygote is confined, as far as it got, and init listens from here on.
+    Listening {
+        /// Whether the kernel tells init of refused system calls; if not, they kill with SIGSYS.
+        supervised: bool,
+    },
     /// A step failed; the runner is about to exit.
     SetupFailed {
         /// Which step.
@@ -104,6 +109,17 @@ pub struct ProcessEnd {
     pub system_us: u64,
     /// Largest resident set in KiB.
     pub max_rss_kib: u64,
+    /// The system call for which init killed it, if that was the first cause of its end.
+    pub denied: Option<DeniedCall>,
+}
+
+/// A system call that the filter refused, as the kernel told init.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeniedCall {
+    /// Its number on this machine's architecture.
+    pub number: u32,
+    /// All six arguments, whether or not the call has so many.
+    pub arguments: [u64; 6],
 }
 
 /// Exit code or signal number.

@@ -17,7 +17,7 @@ use crate::runner_message::MAX_SLOTS;
 use crate::task::{Attempt, Input, Progress};
 
 /// The version of everything here; sides with different ones refuse each other.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Largest frame on the wire in bytes, before it is sealed: a chunk of a package and its head. The socket
 /// drops whoever sends a longer one; until a connection has greeted, this is what it can make a
 /// dispatcher hold.

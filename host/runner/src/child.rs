@@ -9,6 +9,7 @@ use bulkhead_protocol::runner_message::Setup;
 use bulkhead_protocol::slot::{Layout, SETUP_FAILED_EXIT, request, response, state};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag};
+use nix::unistd::Pid;
 
 use crate::init::exit;
 use crate::sandbox::{landlock, limits, root, seccomp};
@@ -38,6 +39,10 @@ const PUBLISHED_FD: i32 = 3;
 
 /// Runs a child.
 pub(crate) fn run(setup: &Setup, slot: u32, files: &SlotFiles, plugin: PluginRef) -> ! {
+    // First of all: init tells whose a refused call is by its caller's process group.
+    if nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0)).is_err() {
+        exit(SETUP_FAILED_EXIT);
+    }
     // Without its slot a child can tell nobody anything.
     let Ok(memory) = SlotMemory::map(&files.memory, Layout::new(setup.limits.result_bytes)) else {
         exit(SETUP_FAILED_EXIT);

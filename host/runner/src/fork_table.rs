@@ -60,11 +60,16 @@ impl ForkTable {
         (pid > 0 && entry.generation.load(Ordering::Acquire) == generation).then_some(pid)
     }
 
+    /// The slot and generation of the child with this pid.
+    pub(crate) fn child(self, pid: i32) -> Option<(u32, u32)> {
+        let slot = self.entries.iter().position(|entry| entry.pid.load(Ordering::Acquire) == pid)?;
+        Some((u32::try_from(slot).ok()?, self.entries[slot].generation.load(Ordering::Acquire)))
+    }
+
     /// Takes the child with this pid out of the table: its slot and generation.
     pub(crate) fn remove(self, pid: i32) -> Option<(u32, u32)> {
-        let slot = self.entries.iter().position(|entry| entry.pid.load(Ordering::Acquire) == pid)?;
-        let entry = &self.entries[slot];
-        entry.pid.store(0, Ordering::Release);
-        Some((u32::try_from(slot).ok()?, entry.generation.load(Ordering::Acquire)))
+        let (slot, generation) = self.child(pid)?;
+        self.entries[slot as usize].pid.store(0, Ordering::Release);
+        Some((slot, generation))
     }
 }

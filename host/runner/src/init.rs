@@ -1,4 +1,5 @@
-//! Init, PID 1 of the sandbox: builds it, starts the zygote, then reaps and kills. Our code only:
+//! Init, PID 1 of the sandbox: builds it, starts the zygote, then reaps and kills, and has refused
+//! system calls told to it. Our code only:
 //! it never loads a plugin, so the host believes what it says. When it exits, for whatever reason,
 //! the kernel kills everything in its pid namespace.
 
@@ -12,12 +13,14 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{ForkResult, Pid, fork};
 
 use crate::fork_table::ForkTable;
 use crate::sandbox::privileges::{self, Keep};
 use crate::sandbox::root;
 use crate::step::{Step, StepError};
+use crate::supervisor::Supervisor;
 use crate::zygote;
 
 /// Exit code of a zygote whose own set-up failed and was reported.
@@ -31,7 +34,13 @@ pub(crate) fn run(control: &OwnedFd, setup: &Setup, mut fds: Vec<OwnedFd>) -> ! 
     let cgroups = fds.split_off(1);
     let Some(zygote_socket) = fds.pop() else { exit(1) };
     match start(control, setup, zygote_socket, cgroups) {
-        Ok((zygote, table, signals)) => serve(control, zygote, table, &signals),
+        Ok(init) => {
+            let supervised = init.supervisor.listener().is_some();
+            if packet::send(control, &InitReport::Listening { supervised }, &[]).is_err() {
+                exit(0);
+            }
+            init.serve(control)
+        }
         Err(StepError { step, errno }) => {
             let _ = packet::send(control, &InitReport::SetupFailed { step: step.to_owned(), errno: errno as i32 }, &[]);
             exit(1)
@@ -39,12 +48,19 @@ pub(crate) fn run(control: &OwnedFd, setup: &Setup, mut fds: Vec<OwnedFd>) -> ! 
     }
 }
 
-fn start(
-    control: &OwnedFd,
-    setup: &Setup,
-    zygote_socket: OwnedFd,
-    cgroups: Vec<OwnedFd>,
-) -> Result<(Pid, ForkTable, SignalFd), StepError> {
+/// Init once its sandbox stands.
+struct Init {
+    /// The process that forks children.
+    zygote: Pid,
+    /// Which child is whose.
+    table: ForkTable,
+    /// Children's ends, as readable events.
+    signals: SignalFd,
+    /// Told of refused system calls.
+    supervisor: Supervisor,
+}
+
+fn start(control: &OwnedFd, setup: &Setup, zygote_socket: OwnedFd, cgroups: Vec<OwnedFd>) -> Result<Init, StepError> {
     // Children's ends arrive as readable events, so that one poll waits for them and for the host.
     let mut child_ended = SigSet::empty();
     child_ended.add(Signal::SIGCHLD);
@@ -62,10 +78,13 @@ fn start(
     };
     root::build(setup, || privileges::become_user(id, setup.ids))?;
     let table = ForkTable::map(setup.slots).step("map the fork table")?;
-    let zygote = fork_zygote(control, setup, zygote_socket, table)?;
+    let (handover, zygote_handover) =
+        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).step("make a socket")?;
+    let zygote = fork_zygote(control, setup, [zygote_socket, zygote_handover], table)?;
     privileges::drop_capabilities(Keep::Kill)?;
     privileges::become_unreachable_by_ptrace()?;
-    Ok((zygote, table, signals))
+    let supervisor = Supervisor::take_over(&handover, setup.slots);
+    Ok(Init { zygote, table, signals, supervisor })
 }
 
 fn join_cgroups(cgroups: &[OwnedFd]) -> Result<(), StepError> {
@@ -77,7 +96,12 @@ fn join_cgroups(cgroups: &[OwnedFd]) -> Result<(), StepError> {
 }
 
 #[expect(unsafe_code, reason = "fork is unsafe where there are threads")]
-fn fork_zygote(control: &OwnedFd, setup: &Setup, socket: OwnedFd, table: ForkTable) -> Result<Pid, StepError> {
+fn fork_zygote(
+    control: &OwnedFd,
+    setup: &Setup,
+    [socket, handover]: [OwnedFd; 2],
+    table: ForkTable,
+) -> Result<Pid, StepError> {
     // SAFETY: init has one thread.
     match unsafe { fork() }.step("fork the zygote")? {
         ForkResult::Parent { child } => Ok(child),
@@ -85,55 +109,70 @@ fn fork_zygote(control: &OwnedFd, setup: &Setup, socket: OwnedFd, table: ForkTab
             let control = control.as_raw_fd();
             // The zygote must not be able to speak as init.
             let _ = nix::unistd::close(control);
-            zygote::run(setup, &socket, table)
+            zygote::run(setup, &socket, handover, table)
         }
     }
 }
 
-/// Reaps and kills until the host closes its socket.
-fn serve(control: &OwnedFd, zygote: Pid, table: ForkTable, signals: &SignalFd) -> ! {
-    loop {
-        let mut events = [signals.as_fd(), control.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+impl Init {
+    /// Reaps and kills until the host closes its socket.
+    fn serve(mut self, control: &OwnedFd) -> ! {
+        loop {
+            let [ended, commanded, refused] = self.wait(control);
+            // Before any end, so that an end comes with its cause.
+            if refused {
+                self.supervisor.attend(self.zygote, self.table);
+            }
+            if ended {
+                let _ = self.signals.read_signal();
+                self.reap(control);
+            }
+            if commanded {
+                match packet::receive::<InitCommand>(control) {
+                    Ok(Some((InitCommand::Kill { slot, generation }, _))) => self.kill_child(slot, generation),
+                    // The host is gone, or not itself: take everything down.
+                    Ok(None) | Err(_) => exit(0),
+                }
+            }
+        }
+    }
+
+    /// Waits for the end of a child, for a command, and for a refused system call.
+    fn wait(&self, control: &OwnedFd) -> [bool; 3] {
+        let listener = self.supervisor.listener();
+        let fds = [Some(self.signals.as_fd()), Some(control.as_fd()), listener];
+        let mut events: Vec<_> = fds.into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         match poll(&mut events, PollTimeout::NONE) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(_) => exit(1),
         }
-        let [signalled, commanded] = events.map(|event| event.any().unwrap_or(true));
-        if signalled {
-            let _ = signals.read_signal();
-            reap(control, zygote, table);
+        std::array::from_fn(|index| events.get(index).is_some_and(|event| event.any().unwrap_or(true)))
+    }
+
+    fn kill_child(&mut self, slot: u32, generation: u32) {
+        self.supervisor.note_kill(slot, generation);
+        let Some(pid) = self.table.pid(slot, generation) else { return };
+        // The zygote could have written any number there, but whatever it names is in this pid
+        // namespace. Never init itself: a process cannot be its own child.
+        if pid > 1 {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
-        if commanded {
-            match packet::receive::<InitCommand>(control) {
-                Ok(Some((InitCommand::Kill { slot, generation }, _))) => kill_child(table, slot, generation),
-                // The host is gone, or not itself: take everything down.
-                Ok(None) | Err(_) => exit(0),
+    }
+
+    fn reap(&mut self, control: &OwnedFd) {
+        while let Some((pid, end)) = wait_any() {
+            let report = if pid == self.zygote.as_raw() {
+                InitReport::ZygoteEnded { end: ProcessEnd { denied: self.supervisor.zygote_cause(), ..end } }
+            } else if let Some((slot, generation)) = self.table.remove(pid) {
+                let denied = self.supervisor.cause(slot, generation);
+                InitReport::ChildEnded { slot, generation, end: ProcessEnd { denied, ..end } }
+            } else {
+                // An orphan of a child that may make processes; the host knows nothing of it.
+                continue;
+            };
+            if packet::send(control, &report, &[]).is_err() {
+                exit(0);
             }
-        }
-    }
-}
-
-fn kill_child(table: ForkTable, slot: u32, generation: u32) {
-    let Some(pid) = table.pid(slot, generation) else { return };
-    // The zygote could have written any number there, but whatever it names is in this pid
-    // namespace. Never init itself: a process cannot be its own child.
-    if pid > 1 {
-        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-    }
-}
-
-fn reap(control: &OwnedFd, zygote: Pid, table: ForkTable) {
-    while let Some((pid, end)) = wait_any() {
-        let report = if pid == zygote.as_raw() {
-            InitReport::ZygoteEnded { end }
-        } else if let Some((slot, generation)) = table.remove(pid) {
-            InitReport::ChildEnded { slot, generation, end }
-        } else {
-            // An orphan of a child that may make processes; the host knows nothing of it.
-            continue;
-        };
-        if packet::send(control, &report, &[]).is_err() {
-            exit(0);
         }
     }
 }
@@ -162,6 +201,7 @@ fn wait_any() -> Option<(i32, ProcessEnd)> {
         user_us: microseconds(usage.ru_utime),
         system_us: microseconds(usage.ru_stime),
         max_rss_kib: usage.ru_maxrss.unsigned_abs(),
+        denied: None,
     };
     Some((pid, end))
 }

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! In the order of a runner's life: `launch` makes the namespaces and exits, `init` builds the
-//! sandbox and afterwards reaps and kills, `zygote` gives up all privileges, loads the plugin and
+//! sandbox and afterwards reaps and kills, with a `supervisor` to which the kernel tells refused system
+//! calls, `zygote` gives up all privileges, loads the plugin and
 //! forks, `child` runs calls. `sandbox` holds the layers.
 
 mod child;
@@ -19,6 +20,7 @@ mod probe;
 mod sandbox;
 mod slot_memory;
 mod step;
+mod supervisor;
 mod zygote;
 
 use std::process::ExitCode;

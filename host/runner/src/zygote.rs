@@ -35,8 +35,9 @@ pub(crate) struct SlotFiles {
 }
 
 /// Runs the zygote.
-pub(crate) fn run(setup: &Setup, socket: &OwnedFd, table: ForkTable) -> ! {
-    if let Err(StepError { step, errno }) = confine(setup, socket, table) {
+/// `handover` leads to init, which is given the filter's listener there.
+pub(crate) fn run(setup: &Setup, socket: &OwnedFd, handover: OwnedFd, table: ForkTable) -> ! {
+    if let Err(StepError { step, errno }) = confine(setup, socket, handover, table) {
         let _ = packet::send(socket, &ZygoteReport::SetupFailed { step: step.to_owned(), errno: errno as i32 }, &[]);
         exit(REPORTED);
     }
@@ -71,17 +72,21 @@ pub(crate) fn preload(names: &[String]) -> Result<(), StepError> {
 }
 
 /// Everything that must hold before the plugin's first instruction.
-fn confine(setup: &Setup, socket: &OwnedFd, table: ForkTable) -> Result<(), StepError> {
+fn confine(setup: &Setup, socket: &OwnedFd, handover: OwnedFd, table: ForkTable) -> Result<(), StepError> {
     SigSet::empty().thread_set_mask().step("unblock signals")?;
     table.hide_from_children().step("hide the fork table")?;
     silence_standard_streams()?;
-    close_all_but(socket.as_raw_fd())?;
+    close_all_but([socket.as_raw_fd(), handover.as_raw_fd()])?;
     limits::apply(setup)?;
     privileges::become_user(PLUGIN_ID, setup.ids)?;
     privileges::drop_capabilities(privileges::Keep::Nothing)?;
     // Also no core files: a handler that the host pipes them to is not stopped by RLIMIT_CORE, core(5).
     privileges::become_unreachable_by_ptrace()?;
-    seccomp::restrict_package(setup.memory_cgroup).step("put up the system call filter")
+    let listener = seccomp::restrict_package(setup.memory_cgroup).step("put up the system call filter")?;
+    // Whoever has the listener could let calls through. Both ends here are closed before the plugin is
+    // loaded; init waits for the packet, so it comes even where there is nothing to give.
+    let fds: Vec<_> = listener.iter().map(AsRawFd::as_raw_fd).collect();
+    packet::send(&handover, &listener.is_some(), &fds).step("hand the filter's listener over")
 }
 
 /// Load-time code may print; nobody listens.
@@ -99,9 +104,11 @@ fn silence_standard_streams() -> Result<(), StepError> {
 }
 
 #[expect(unsafe_code, reason = "close_range closes descriptors by number")]
-fn close_all_but(kept: i32) -> Result<(), StepError> {
-    let kept = kept.unsigned_abs();
-    for (first, last) in [(3, kept - 1), (kept + 1, u32::MAX)] {
+fn close_all_but(kept: [i32; 2]) -> Result<(), StepError> {
+    let mut kept = kept.map(i32::unsigned_abs);
+    kept.sort_unstable();
+    let [low, high] = kept;
+    for (first, last) in [(3, low - 1), (low + 1, high - 1), (high + 1, u32::MAX)] {
         if first <= last {
             // SAFETY: whatever owns these descriptors in this process is never used again.
             let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };

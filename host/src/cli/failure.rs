@@ -150,8 +150,12 @@ pub(super) fn describe(outcome: &OutcomeKind) -> String {
             let limit = serde_json::to_value(limit).unwrap_or_default();
             format!("the function reached its limit: {} {value}", limit.as_str().unwrap_or_default())
         }
-        OutcomeKind::PolicyViolation { syscall } => {
-            let call = syscall.as_deref().unwrap_or("a forbidden call");
+        OutcomeKind::PolicyViolation { syscall, args } => {
+            let call = match (syscall, args.as_slice()) {
+                (Some(name), []) => name.clone(),
+                (Some(name), args) => format!("{name}({})", args.join(", ")),
+                (None, _) => "a forbidden call".to_owned(),
+            };
             format!("the function was stopped at a system call that its sandbox forbids: {call}")
         }
         OutcomeKind::ProtocolViolation { what } => format!("the function's process broke the protocol: {what}"),

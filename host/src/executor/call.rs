@@ -46,6 +46,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) lost: &'a CancellationToken,
     /// What the call may use.
     pub(super) limits: &'a Limits,
+    /// Whether refused system calls are told.
+    pub(super) supervised: bool,
 }
 
 /// Sees a call through. `request` is called once the clock runs, with the deadline on
@@ -61,7 +63,7 @@ pub(super) async fn converse(
     request(&slot.memory, deadline_ns(timeout));
     let mut output = OutputCollector::new(around.limits.log_bytes, around.limits.output_bytes);
     let (over, killed) = attend(slot, around, begun, timeout, cancel, &mut output).await;
-    let report = conclude(slot, around.limits, &over, killed, output, begun.elapsed());
+    let report = conclude(slot, around, &over, killed, output, begun.elapsed());
     (report, over)
 }
 
@@ -136,7 +138,7 @@ fn deadline_ns(timeout: Duration) -> u64 {
 
 fn conclude(
     slot: &mut Slot,
-    limits: &Limits,
+    around: &Surroundings<'_>,
     over: &Over,
     killed: Option<KillCause>,
     mut output: OutputCollector,
@@ -160,17 +162,18 @@ fn conclude(
         flooded,
         out_of_memory,
         stderr: &logs.stderr,
-        limits,
+        limits: around.limits,
+        supervised: around.supervised,
     };
     let (outcome, result) = match decide(&evidence) {
         Verdict::Ended(outcome) => (outcome, Vec::new()),
-        Verdict::Answered => answer(&slot.memory, limits),
+        Verdict::Answered => answer(&slot.memory, around.limits),
     };
     Report { outcome, usage: usage(slot, end, wall), logs, result }
 }
 
 /// Stands for the end of a child that is killed but not reaped.
-const NOT_REAPED: ProcessEnd = ProcessEnd { status: SIGKILLED, user_us: 0, system_us: 0, max_rss_kib: 0 };
+const NOT_REAPED: ProcessEnd = ProcessEnd { status: SIGKILLED, user_us: 0, system_us: 0, max_rss_kib: 0, denied: None };
 const SIGKILLED: ExitStatus = ExitStatus::Signal(libc::SIGKILL);
 
 fn answer(memory: &SlotMemory, limits: &Limits) -> (Outcome, Vec<u8>) {

@@ -15,6 +15,7 @@ mod runner;
 mod slot;
 mod slot_memory;
 mod start;
+mod syscall_name;
 mod verdict;
 
 use std::path::PathBuf;

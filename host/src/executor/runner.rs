@@ -19,6 +19,7 @@ use super::call::{Over, REAP_TIMEOUT, Surroundings, converse, platform};
 use super::slot::{ChildEnd, Slot, StepError};
 use super::slot_memory::SlotMemory;
 use super::start::{PacketSocket, Sandbox, Started};
+use super::verdict::require_encoding;
 
 /// Calls after which a warm child is replaced.
 const REUSE_CALLS: u32 = 100_000;
@@ -63,6 +64,8 @@ struct Shared {
     waiting: Mutex<Vec<Option<Waiting>>>,
     /// Cancelled once nothing can run in it any more.
     lost: CancellationToken,
+    /// Whether refused system calls are told to init.
+    supervised: bool,
 }
 
 /// Somebody who waits for the end of a child.
@@ -94,6 +97,7 @@ impl Runner {
             reaped: CancellationToken::new(),
             waiting: Mutex::new((0..capacity).map(|_| None).collect()),
             lost: CancellationToken::new(),
+            supervised: started.supervised,
         });
         let reader = tokio::spawn(read_reports(shared.clone()));
         Self {
@@ -136,7 +140,7 @@ impl Runner {
         let request = |memory: &SlotMemory, deadline_ns| memory.request_call(call, deadline_ns);
         let (report, over) = converse(&mut slot, &self.surroundings(), timeout, cancel, request).await;
         *lock(&self.last_used) = Instant::now();
-        (report, Some(UsedSlot { slot, over }))
+        (require_encoding(report, call.encoding), Some(UsedSlot { slot, over }))
     }
 
     /// Asks the package for its description.
@@ -148,7 +152,15 @@ impl Runner {
         let never = CancellationToken::new();
         let request = |memory: &SlotMemory, _| memory.request_description();
         let (report, _) = converse(&mut slot, &self.surroundings(), timeout, &never, request).await;
-        if report.outcome.is_success() { Ok(report.result) } else { Err(report.outcome) }
+        match report.outcome {
+            Outcome::Succeeded => Ok(report.result),
+            // Only the package's code has run in it.
+            Outcome::SetupFailed { .. } if self.shared.lost.is_cancelled() => {
+                let reason = "load-time code ended the runner, or spoke in the runner's name".to_owned();
+                Err(Outcome::LoadFailed { reason })
+            }
+            other => Err(other),
+        }
     }
 
     /// Makes a slot ready for the next call and gives it back.
@@ -203,7 +215,12 @@ impl Runner {
     }
 
     fn surroundings(&self) -> Surroundings<'_> {
-        Surroundings { control: &self.shared.control, lost: &self.shared.lost, limits: &self.limits }
+        Surroundings {
+            control: &self.shared.control,
+            lost: &self.shared.lost,
+            limits: &self.limits,
+            supervised: self.shared.supervised,
+        }
     }
 
     /// A slot whose child waits for a request.
@@ -223,7 +240,11 @@ impl Runner {
             Err(oneshot::error::TryRecvError::Closed) => return Err(("reach the runner", Errno::EPIPE)),
             // A child that was killed from outside, or that never came to be, is replaced. Where there
             // is a lasting reason, the call will find the next one gone as well, and say why.
-            Ok(_) => self.renew(&mut slot).await?,
+            Ok(_) => {
+                // If it was for lack of memory, that is not the next call's.
+                slot.ran_out_of_memory();
+                self.renew(&mut slot).await?;
+            }
         }
         Ok(slot)
     }
@@ -321,7 +342,8 @@ fn take_init_report(shared: &Shared, report: Received<InitReport>) -> bool {
             tracing::debug!(?end, "a zygote has ended");
             false
         }
-        Ok(Some((InitReport::Started | InitReport::SetupFailed { .. }, _)) | None) | Err(_) => false,
+        Ok(Some((InitReport::Started | InitReport::Listening { .. } | InitReport::SetupFailed { .. }, _)) | None)
+        | Err(_) => false,
     }
 }
 

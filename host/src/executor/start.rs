@@ -22,6 +22,7 @@ use super::cgroup::{Cgroups, Leaf, RunnerCgroup};
 use super::host_ids::{HostIdPool, LeasedIds};
 use super::library_cache::Library;
 use super::reactor::watch;
+use super::syscall_name;
 
 /// How long a package may take to load: its load-time code runs then.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -61,6 +62,8 @@ pub(super) struct Started {
     pub(super) zygote: PacketSocket,
     /// What there is to end.
     pub(super) sandbox: Sandbox,
+    /// Whether refused system calls are told to init.
+    pub(super) supervised: bool,
 }
 
 /// A living sandbox and what it holds of the host, until [`Sandbox::end`].
@@ -94,6 +97,25 @@ impl Launcher {
     /// # Errors
     /// `SetupFailed` where the platform is to blame, `LoadFailed` where the package is.
     pub(super) async fn start(&self, purpose: Purpose<'_>) -> Result<Started, Outcome> {
+        let mut started = self.begin(purpose).await?;
+        let loaded = tokio::time::timeout(LOAD_TIMEOUT, wait_until_loaded(&mut started)).await;
+        let failure = match loaded {
+            Ok(Ok(())) => match check_zygote(started.sandbox.init.pidfd.as_raw_fd()) {
+                Ok(()) => return Ok(started),
+                Err((step, errno)) => platform(step, errno),
+            },
+            Ok(Err(outcome)) => outcome,
+            Err(_) => {
+                let reason = format!("the library was not loaded within {} s", LOAD_TIMEOUT.as_secs());
+                Outcome::LoadFailed { reason }
+            }
+        };
+        started.sandbox.end().await;
+        Err(failure)
+    }
+
+    /// Executes the runner and takes init over.
+    async fn begin(&self, purpose: Purpose<'_>) -> Result<Started, Outcome> {
         let ids = self.ids.lease().ok_or_else(|| platform("find free ids for a sandbox", Errno::EAGAIN))?;
         let group = |error: std::io::Error| platform_io("make a cgroup", &error);
         let wanted = self.cgroups.has_any();
@@ -121,21 +143,7 @@ impl Launcher {
                 return Err(outcome);
             }
         };
-        let started = Started { control, zygote, sandbox: Sandbox { init, cgroup, ids } };
-        let loaded = tokio::time::timeout(LOAD_TIMEOUT, wait_until_loaded(&started)).await;
-        let failure = match loaded {
-            Ok(Ok(())) => match check_zygote(started.sandbox.init.pidfd.as_raw_fd()) {
-                Ok(()) => return Ok(started),
-                Err((step, errno)) => platform(step, errno),
-            },
-            Ok(Err(outcome)) => outcome,
-            Err(_) => {
-                let reason = format!("the library was not loaded within {} s", LOAD_TIMEOUT.as_secs());
-                Outcome::LoadFailed { reason }
-            }
-        };
-        started.sandbox.end().await;
-        Err(failure)
+        Ok(Started { control, zygote, sandbox: Sandbox { init, cgroup, ids }, supervised: false })
     }
 
     /// Executes the launcher and waits for its end, by when init is a child of this process, in the
@@ -203,7 +211,21 @@ async fn receive_init(control: &PacketSocket) -> Result<InitProcess, Outcome> {
     }
 }
 
-async fn wait_until_loaded(started: &Started) -> Result<(), Outcome> {
+/// Init's first packet: the sandbox stands.
+async fn wait_until_listening(started: &mut Started) -> Result<(), Outcome> {
+    match started.control.receive::<InitReport>().await {
+        Ok(Some((InitReport::Listening { supervised }, _))) => {
+            started.supervised = supervised;
+            Ok(())
+        }
+        Ok(Some((InitReport::SetupFailed { step, errno }, _))) => Err(Outcome::SetupFailed { step, errno }),
+        Ok(_) => Err(platform("build the sandbox", Errno::ECHILD)),
+        Err(errno) => Err(platform("build the sandbox", errno)),
+    }
+}
+
+async fn wait_until_loaded(started: &mut Started) -> Result<(), Outcome> {
+    wait_until_listening(started).await?;
     match started.zygote.receive::<ZygoteReport>().await {
         Ok(Some((ZygoteReport::Loaded, _))) => Ok(()),
         Ok(Some((ZygoteReport::LoadFailed { reason }, _))) => Err(Outcome::LoadFailed { reason }),
@@ -214,7 +236,6 @@ async fn wait_until_loaded(started: &Started) -> Result<(), Outcome> {
         // The zygote is gone, or never came to be; init knows why.
         Ok(None) | Err(_) => Err(match started.control.receive::<InitReport>().await {
             Ok(Some((InitReport::ZygoteEnded { end }, _))) => Outcome::LoadFailed { reason: describe_load_end(end) },
-            Ok(Some((InitReport::SetupFailed { step, errno }, _))) => Outcome::SetupFailed { step, errno },
             Ok(_) => platform("build the sandbox", Errno::ECHILD),
             Err(errno) => platform("build the sandbox", errno),
         }),
@@ -222,6 +243,10 @@ async fn wait_until_loaded(started: &Started) -> Result<(), Outcome> {
 }
 
 fn describe_load_end(end: ProcessEnd) -> String {
+    if let Some(call) = end.denied {
+        let name = syscall_name::of(call.number);
+        return format!("the library's load-time code made the forbidden system call {name}");
+    }
     match end.status {
         ExitStatus::Code(code) => format!("the library's load-time code exited with code {code}"),
         ExitStatus::Signal(libc::SIGSYS) => "the library's load-time code made a forbidden system call".to_owned(),

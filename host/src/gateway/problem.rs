@@ -3,7 +3,7 @@
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use bulkhead_protocol::outcome::Outcome;
+use bulkhead_protocol::outcome::{FOREIGN_ABI, Outcome};
 use bulkhead_protocol::package as package_file;
 
 use super::api;
@@ -301,10 +301,13 @@ fn describe(outcome: &Outcome) -> String {
             format!("the function needed more than its limit of {limit_bytes} bytes of memory")
         }
         Outcome::LimitExceeded { limit, value } => format!("the function exceeded its limit {limit:?} of {value}"),
-        Outcome::PolicyViolation { syscall: Some(syscall) } => {
+        Outcome::PolicyViolation { syscall: Some(syscall), .. } if syscall == FOREIGN_ABI => {
+            "the function made a system call of another architecture (int 0x80, x32), which no policy allows".to_owned()
+        }
+        Outcome::PolicyViolation { syscall: Some(syscall), .. } => {
             format!("the function made the system call {syscall}, which its policy forbids")
         }
-        Outcome::PolicyViolation { syscall: None } => {
+        Outcome::PolicyViolation { syscall: None, .. } => {
             "the function made a system call that its policy forbids".to_owned()
         }
         Outcome::ProtocolViolation { what } => format!("the function's process broke the protocol: {what}"),

@@ -54,6 +54,25 @@ pub fn illegal_instruction() {
     }
 }
 
+/// Divides by zero as the processor does it; Rust's own division would panic.
+///
+/// Expected: `Crashed` by SIGFPE.
+///
+/// ```json
+/// {}
+/// ```
+#[bulkhead::function]
+pub fn divide_by_zero() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the instruction faults; it would change the two registers that are named, and flags.
+    unsafe {
+        std::arch::asm!("div {0:e}", in(reg) 0, inout("eax") 1 => _, inout("edx") 0 => _);
+    }
+    // Other processors answer 0, so the signal is raised as C programs there get it.
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = raise(Signal::SIGFPE);
+}
+
 /// Recurses until the stack ends.
 ///
 /// Expected: `Crashed` by SIGSEGV, or by SIGABRT where Rust's own handler sees it first.

@@ -151,3 +151,146 @@ pub fn signals_by_pipe() -> Vec<Attempt> {
         })
         .collect()
 }
+
+/// Kills everybody that it may kill: all processes, its process group, and one by one those with low numbers.
+///
+/// Expected: errno inside (EPERM) for all of them; the runner goes on serving other calls.
+///
+/// ```json
+/// {}
+/// ```
+#[bulkhead::function]
+pub fn kill_minus_one() -> Vec<Attempt> {
+    [("kill everybody", -1), ("kill its own process group", 0), ("kill the first process group", -2)]
+        .into_iter()
+        .map(|(what, pid)| {
+            let killed = kill(Pid::from_raw(pid), Signal::SIGKILL).map(|()| format!("killed {pid}"));
+            Attempt::new(what, killed.map_err(io::Error::from))
+        })
+        .collect()
+}
+
+/// Kills the processes that may be its siblings: all with numbers up to `most` (64 unless given) but itself.
+///
+/// Expected: errno inside (EPERM) for each; calls beside it go on.
+///
+/// ```json
+/// {"most": 64}
+/// ```
+#[bulkhead::function]
+pub fn kill_sibling(most: Option<i32>) -> Vec<Attempt> {
+    let others = (1..=most.unwrap_or(64)).map(Pid::from_raw).filter(|pid| *pid != Pid::this());
+    others
+        .map(|pid| {
+            let killed = kill(pid, Signal::SIGKILL).map(|()| format!("killed {pid}")).map_err(io::Error::from);
+            Attempt::new(format!("kill {pid}"), killed)
+        })
+        .collect()
+}
+
+/// Makes sockets of all families, and one with a name that needs no file.
+///
+/// Expected: errno inside (EAFNOSUPPORT).
+///
+/// ```json
+/// {}
+/// ```
+#[bulkhead::function]
+pub fn abstract_socket() -> Attempt {
+    use std::os::{linux::net::SocketAddrExt as _, unix::net};
+    let bound = net::SocketAddr::from_abstract_name("bulkhead-faulty").and_then(|name| {
+        let listener = net::UnixListener::bind_addr(&name)?;
+        net::UnixStream::connect_addr(&name)?;
+        listener.local_addr()
+    });
+    Attempt::new("meet at an abstract name", bound.map(|address| format!("{address:?}")))
+}
+
+/// Makes a socket to the hypervisor, and one of every other family.
+///
+/// Expected: errno inside (EAFNOSUPPORT) for each.
+///
+/// ```json
+/// {}
+/// ```
+#[bulkhead::function]
+#[expect(unsafe_code, reason = "nix has no wrapper that takes any family")]
+pub fn vsock() -> Vec<Attempt> {
+    use nix::libc;
+    // AF_VSOCK first; the last one that Linux 6 knows is AF_MCTP, 45.
+    std::iter::once(libc::AF_VSOCK)
+        .chain(0..=46)
+        .map(|family| {
+            // SAFETY: takes numbers and touches no memory.
+            let made = nix::errno::Errno::result(unsafe { libc::socket(family, libc::SOCK_STREAM, 0) });
+            let made = made.map(|socket| format!("socket {socket}")).map_err(io::Error::from);
+            Attempt::new(format!("a socket of family {family}"), made)
+        })
+        .collect()
+}
+
+/// Raises each of its own resource limits, and those of its parent.
+///
+/// Expected: errno inside (EPERM) for each.
+///
+/// ```json
+/// {}
+/// ```
+#[bulkhead::function]
+#[expect(unsafe_code, reason = "nix has no prlimit")]
+pub fn raises_prlimit() -> Vec<Attempt> {
+    use nix::libc;
+    let unlimited = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // All that Linux has, getrlimit(2).
+    let own = (0..16).map(|resource| (0, resource));
+    own.chain([(1, libc::RLIMIT_NOFILE)])
+        .map(|(pid, resource)| {
+            // SAFETY: the structure lives through the call; the old value is not asked for.
+            let set = unsafe { libc::prlimit(pid, resource, &raw const unlimited, std::ptr::null_mut()) };
+            let set = nix::errno::Errno::result(set).map(|_| "unlimited".to_owned()).map_err(io::Error::from);
+            Attempt::new(format!("raise limit {resource} of process {pid}"), set)
+        })
+        .collect()
+}
+
+/// Makes a ring through which the kernel carries out calls that no filter sees.
+///
+/// Expected: errno inside (ENOSYS), so that libraries fall back.
+///
+/// ```json
+/// {}
+/// ```
+#[bulkhead::function]
+#[expect(unsafe_code, reason = "nix has no io_uring")]
+pub fn io_uring() -> Attempt {
+    use nix::libc;
+    // More than `struct io_uring_params` has.
+    let mut parameters = [0u64; 32];
+    // SAFETY: the kernel writes its structure, which is shorter, to memory that lives through the call.
+    let made = unsafe { libc::syscall(libc::SYS_io_uring_setup, 8, parameters.as_mut_ptr()) };
+    let made = nix::errno::Errno::result(made).map(|ring| format!("ring {ring}")).map_err(io::Error::from);
+    Attempt::new("make a ring", made)
+}
+
+/// Executes a program from memory, where no file system can refuse it.
+///
+/// Expected: errno inside (ENOSYS for the memory, EPERM for the execution).
+///
+/// ```json
+/// {}
+/// ```
+#[bulkhead::function]
+#[expect(unsafe_code, reason = "nix has no wrapper with these flags")]
+pub fn memfd_exec() -> Vec<Attempt> {
+    use nix::libc;
+    // SAFETY: the name is NUL-terminated and lives through the call.
+    let made = nix::errno::Errno::result(unsafe { libc::memfd_create(c"program".as_ptr(), 0) });
+    let program = made.unwrap_or(0);
+    let made = made.map(|file| format!("file {file}")).map_err(io::Error::from);
+    let nothing = [std::ptr::null::<libc::c_char>()];
+    let (path, empty) = (c"".as_ptr(), nothing.as_ptr());
+    // SAFETY: path and lists end as the call wants them to and live through it.
+    let executed = unsafe { libc::syscall(libc::SYS_execveat, program, path, empty, empty, libc::AT_EMPTY_PATH) };
+    let executed = nix::errno::Errno::result(executed).map(|_| String::new()).map_err(io::Error::from);
+    vec![Attempt::new("make a file in memory", made), Attempt::new("execute a file without a name", executed)]
+}

@@ -1,9 +1,12 @@
-//! Functions that take, or give, without end.
+//! Functions that take, or give, without end. Those that take memory are in `memory`.
 
 use std::{
-    hint::black_box,
+    env, fs,
     io::{self, Write},
-    os::fd::{AsFd as _, OwnedFd},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::fs::FileExt as _,
+    },
     sync::mpsc,
     thread,
 };
@@ -12,23 +15,6 @@ use crate::Grabbed;
 
 /// A mebibyte.
 const MIB: usize = 1 << 20;
-
-/// Takes memory and writes to every page of it, `mebibytes` altogether (65536 unless given).
-///
-/// Expected: `OutOfMemory`, or the count when the limit is above it.
-///
-/// ```json
-/// {"mebibytes": 4096}
-/// ```
-#[bulkhead::function]
-pub fn anonymous_bomb(mebibytes: Option<usize>) -> usize {
-    let mut held = Vec::new();
-    for _ in 0..mebibytes.unwrap_or(65536) {
-        // Ones, for zeroes would come from the kernel untouched.
-        held.push(black_box(vec![1u8; MIB]));
-    }
-    held.len()
-}
 
 /// Starts `threads` threads (10000 unless given) that stay until all are there.
 ///
@@ -137,6 +123,59 @@ pub fn huge_result(bytes: Option<usize>) -> String {
     "x".repeat(bytes.unwrap_or(128 * MIB))
 }
 
+/// Writes a single byte far beyond the room of the folder for temporary files.
+///
+/// Expected: `LimitExceeded` for the size of a file.
+///
+/// ```json
+/// {}
+/// ```
+#[bulkhead::function]
+pub fn file_too_large() -> io::Result<()> {
+    let file = fs::File::create(env::temp_dir().join("large"))?;
+    file.write_all_at(b"!", 1 << 40)
+}
+
+/// Makes `files` empty files (1000000 unless given).
+///
+/// Expected: errno inside (ENOSPC), with a count below the limit of files.
+///
+/// ```json
+/// {"files": 100}
+/// ```
+#[bulkhead::function]
+pub fn inode_bomb(files: Option<usize>) -> Grabbed {
+    let folder = env::temp_dir();
+    for count in 0..files.unwrap_or(1_000_000) {
+        if let Err(error) = fs::File::create(folder.join(count.to_string())) {
+            return Grabbed { count, errno: error.raw_os_error() };
+        }
+    }
+    Grabbed { count: files.unwrap_or(1_000_000), errno: None }
+}
+
+/// Opens `pipes` pipes (100000 unless given) and fills each.
+///
+/// Expected: errno inside (EMFILE), with a count below half the limit of open files.
+///
+/// ```json
+/// {"pipes": 10}
+/// ```
+#[bulkhead::function]
+pub fn pipe_bomb(pipes: Option<usize>) -> Grabbed {
+    let mut held = Vec::new();
+    for _ in 0..pipes.unwrap_or(100_000) {
+        match nix::unistd::pipe2(nix::fcntl::OFlag::O_NONBLOCK) {
+            Ok((read, write)) => {
+                while nix::unistd::write(&write, &[1; 4096]).is_ok() {}
+                held.push((read, write));
+            }
+            Err(errno) => return Grabbed { count: held.len(), errno: Some(errno as i32) },
+        }
+    }
+    Grabbed { count: held.len(), errno: None }
+}
+
 /// Forks up to `processes` times (64 unless given); the children sleep for a minute.
 ///
 /// Expected: errno inside (EAGAIN or EPERM) after a count of 0, or `PolicyViolation`. No child outlives the call.
@@ -168,4 +207,28 @@ pub fn fork_bomb(processes: Option<usize>) -> Grabbed {
 fn exit_now() -> ! {
     // SAFETY: always allowed.
     unsafe { nix::libc::_exit(0) }
+}
+
+/// Forks a child that forks again, so that the grandchild is nobody's.
+///
+/// Expected: errno inside (EPERM) at the first of the two. No process outlives the call.
+///
+/// ```json
+/// {}
+/// ```
+#[bulkhead::function]
+#[expect(unsafe_code, reason = "fork is unsafe")]
+pub fn double_fork() -> Grabbed {
+    // SAFETY: the children call nothing but fork, sleep and _exit, which are safe after a fork (signal-safety(7)).
+    match unsafe { nix::unistd::fork() } {
+        Ok(nix::unistd::ForkResult::Child) => {
+            // SAFETY: as above.
+            if let Ok(nix::unistd::ForkResult::Child) = unsafe { nix::unistd::fork() } {
+                nix::unistd::sleep(60);
+            }
+            exit_now();
+        }
+        Ok(nix::unistd::ForkResult::Parent { .. }) => Grabbed { count: 1, errno: None },
+        Err(errno) => Grabbed { count: 0, errno: Some(errno as i32) },
+    }
 }

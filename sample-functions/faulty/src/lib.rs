@@ -8,7 +8,11 @@
 pub mod crashes;
 pub mod escapes;
 pub mod floods;
+pub mod forbidden;
+pub mod memory;
 pub mod panics;
+pub mod protocol;
+mod slot;
 pub mod state;
 pub mod stuck;
 

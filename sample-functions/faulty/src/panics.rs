@@ -46,12 +46,43 @@ pub fn panic_with_non_string() {
 /// ```
 #[bulkhead::function]
 pub fn double_panic() {
-    struct Bomb;
-    impl Drop for Bomb {
-        fn drop(&mut self) {
-            panic!("the second panic");
-        }
-    }
     let _bomb = Bomb;
     panic!("the first panic");
+}
+
+/// Panics where nobody can catch it: in what a thread clears away at its end.
+///
+/// Expected: `Crashed` by SIGABRT, for Rust ends the process then.
+///
+/// ```json
+/// {}
+/// ```
+#[bulkhead::function]
+pub fn panic_in_drop() {
+    thread_local! {
+        static BOMB: Bomb = const { Bomb };
+    }
+    let thread = std::thread::spawn(|| BOMB.with(|_| ()));
+    let _ = thread.join();
+}
+
+/// Panics with a value that panics again when it is dropped.
+///
+/// Expected: `Panicked` with a message that says that it was no text.
+///
+/// ```json
+/// {}
+/// ```
+#[bulkhead::function]
+pub fn panic_with_a_bomb() {
+    std::panic::panic_any(Bomb);
+}
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("a panic at the end");
+    }
 }

@@ -3,9 +3,20 @@
 use std::{
     env, fs,
     hash::{BuildHasher as _, RandomState},
-    io,
-    sync::atomic::{AtomicU64, Ordering},
+    io, mem,
+    os::fd::IntoRawFd as _,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
 };
+
+use bulkhead::Context;
+use rand::{SeedableRng as _, rngs::StdRng};
+
+use crate::slot::Slot;
 
 /// Writes a file to the folder for temporary files and tells which were there before.
 ///
@@ -37,6 +48,41 @@ pub fn hashmap_keys() -> u64 {
     // Half of it, so that every reader of JSON keeps all digits.
     RandomState::new().hash_one(42u64) >> 32
 }
+
+/// Random values of all kinds that a library may have: keys of a map, the generator of the thread, and one of
+/// the whole process that was seeded as the SDK advises.
+///
+/// Expected: other numbers in every call.
+///
+/// ```json
+/// {}
+/// ```
+#[bulkhead::function]
+pub fn rand_values() -> [String; 3] {
+    let [keys, thread] = [RandomState::new().hash_one(42u64), rand::random()];
+    let process = lock(&GENERATOR).as_mut().map_or(0, rand::Rng::next_u64);
+    // As text, for readers of JSON that keep 53 bits.
+    [keys, thread, process].map(|value| format!("{value:016x}"))
+}
+
+/// A generator of the whole process, made when the library is loaded: every child starts with a copy.
+static GENERATOR: Mutex<Option<StdRng>> = Mutex::new(None);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs inside `dlopen`.
+extern "C" fn prepare() {
+    *lock(&GENERATOR) = Some(StdRng::seed_from_u64(42));
+    bulkhead::random::on_fork(|seed| *lock(&GENERATOR) = Some(StdRng::from_seed(seed)));
+}
+
+#[used]
+#[expect(unsafe_code, reason = "constructors are placed by section name")]
+// SAFETY: the section takes pointers to functions of this type (System V ABI, "Initialization and Termination").
+#[unsafe(link_section = ".init_array")]
+static PREPARE: extern "C" fn() = prepare;
 
 /// Counts its calls in a global variable.
 ///
@@ -105,4 +151,62 @@ pub fn stdout_made_nonblocking() -> io::Result<bool> {
     let before = OFlag::from_bits_retain(fcntl(io::stdout(), FcntlArg::F_GETFL)?);
     fcntl(io::stdout(), FcntlArg::F_SETFL(before | OFlag::O_NONBLOCK))?;
     Ok(before.contains(OFlag::O_NONBLOCK))
+}
+
+/// Opens files without closing them, and tells the number of the first.
+///
+/// Expected: 3, in every call of a `fresh` function: 0 to 2 are what it was given.
+///
+/// ```json
+/// {}
+/// ```
+#[bulkhead::function]
+pub fn fd_leak() -> io::Result<i32> {
+    let first = fs::File::open("/dev/null")?.into_raw_fd();
+    for _ in 0..16 {
+        mem::forget(fs::File::create(env::temp_dir().join("leaked"))?);
+    }
+    Ok(first)
+}
+
+/// Fills all of the memory that it shares with the host with a secret, and tells how many bytes of one it
+/// found there.
+///
+/// Expected: 0, in every call of a `fresh` function.
+///
+/// ```json
+/// {}
+/// ```
+#[bulkhead::function]
+pub fn secret_left_in_shared_memory(context: &Context) -> io::Result<usize> {
+    const SECRET: u8 = 0xA5;
+    let memory = Slot::find(context)?.everything();
+    // As much as its own memory allows: what is touched counts.
+    let length = memory.len().min(96 << 20);
+    let (start, end) = (length / 2, memory.len() - length / 2);
+    let found = memory.iter().filter(|byte| **byte == SECRET).count();
+    memory[..start].fill(SECRET);
+    memory[end..].fill(SECRET);
+    Ok(found)
+}
+
+/// Leaves a thread behind that writes files for as long as it lives, and tells which it found.
+///
+/// Expected: 0, in every call of a `fresh` function.
+///
+/// ```json
+/// {}
+/// ```
+#[bulkhead::function]
+pub fn thread_left_behind() -> io::Result<usize> {
+    let folder = env::temp_dir();
+    let found = fs::read_dir(&folder)?.count();
+    thread::spawn(move || {
+        loop {
+            let _ = fs::write(folder.join("of a thread"), "still here");
+            print!(".");
+            thread::sleep(Duration::from_millis(1));
+        }
+    });
+    Ok(found)
 }

@@ -223,7 +223,10 @@ fn outcomes_look_as_they_always_did() {
         (Outcome::TimedOut { limit_ms: 1 }, "0601"),
         (Outcome::OutOfMemory { limit_bytes: 1, inferred: true }, "070101"),
         (Outcome::LimitExceeded { limit: LimitKind::Result, value: 1 }, "080501"),
-        (Outcome::PolicyViolation { syscall: Some(text("s")) }, "09010173"),
+        (
+            Outcome::PolicyViolation { syscall: Some(text("s")), args: Some(Box::new([1, 2, 3, 4, 5, 6])) },
+            "0901017301010203040506",
+        ),
         (Outcome::ProtocolViolation { what: text("w") }, "0a0177"),
         (Outcome::LoadFailed { reason: text("r") }, "0b0172"),
         (Outcome::SetupFailed { step: text("s"), errno: 1 }, "0c017302"),

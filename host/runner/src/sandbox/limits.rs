@@ -1,6 +1,6 @@
 //! rlimits. Hard limits, set before the plugin is loaded, so that nothing of it can raise them.
 
-use bulkhead_protocol::runner_message::Setup;
+use bulkhead_protocol::runner_message::{HostIds, Setup};
 use bulkhead_protocol::slot::Layout;
 use nix::sys::resource::{Resource, setrlimit};
 
@@ -60,7 +60,11 @@ pub(crate) fn apply_to_child(setup: &Setup) -> nix::Result<()> {
 }
 
 /// What `RLIMIT_NPROC` counts when all slots are busy, over all processes of the user in this namespace:
-/// every child's threads, each child's main thread, init and zygote.
+/// every child's threads, each child's main thread, the zygote, and init where it is the same user.
 fn most_threads(setup: &Setup) -> u64 {
-    u64::from(setup.slots) * (u64::from(setup.limits.threads) + 1) + 2
+    let others = match setup.ids {
+        HostIds::Own { .. } => 1,
+        HostIds::User { .. } => 2,
+    };
+    u64::from(setup.slots) * (u64::from(setup.limits.threads) + 1) + others
 }

@@ -49,7 +49,7 @@ fn text_bytes(outcome: &Outcome) -> usize {
         Outcome::InvalidInput { path, message } => path.len() + message.len(),
         Outcome::Panicked { message, location } => message.len() + optional(location),
         Outcome::Crashed { signal } => signal.len(),
-        Outcome::PolicyViolation { syscall } => optional(syscall),
+        Outcome::PolicyViolation { syscall, .. } => optional(syscall),
         Outcome::ProtocolViolation { what } => what.len(),
         Outcome::LoadFailed { reason } => reason.len(),
         Outcome::SetupFailed { step, .. } => step.len(),

@@ -38,7 +38,7 @@ pub(super) fn judge(seen: &Seen, machine: &Machine, cgroups: &[Finding]) -> Vec<
         files(seen),
         privileges(seen),
         child(seen, machine),
-        system_calls(seen, machine),
+        system_calls(seen),
         network(seen),
         limits(seen, cgroups),
         kill(seen, cgroups),
@@ -225,10 +225,8 @@ fn child(seen: &Seen, machine: &Machine) -> Draft {
         .advise(advice::for_landlock())
 }
 
-fn system_calls(seen: &Seen, machine: &Machine) -> Draft {
+fn system_calls(seen: &Seen) -> Draft {
     let mode = field(&seen.status, "Seccomp");
-    let named = seen.acts.iter().find(|(act, _)| *act == Act::Trace).map(|(_, tried)| tried);
-    let is_named = named.is_none_or(|tried| *tried != Tried::Refused("killed".to_owned()));
     Draft::new(LayerName::SystemCalls)
         .check("a filter is in force", mode == "2", format!("Seccomp {mode}"))
         .act(seen, Act::Fork, "make a process")
@@ -237,13 +235,9 @@ fn system_calls(seen: &Seen, machine: &Machine) -> Draft {
         .act(seen, Act::Trace, "trace a process")
         .act(seen, Act::Unshare, "make a namespace")
         .weaker_if(
-            !is_named,
-            "a forbidden system call ends its call without being named",
-            if machine.seccomp_notification {
-                "this is how this version works here"
-            } else {
-                "let the container's profile allow seccomp's notifications (Linux 5.0)"
-            },
+            !seen.is_supervised,
+            "a forbidden system call ends its call without being named, as the kernel's notifications cannot be had",
+            "let the container's profile allow seccomp's notifications (Linux 5.0)",
         )
 }
 

@@ -58,6 +58,8 @@ pub(super) struct Seen {
     pub(super) status: String,
     /// What a child saw around itself.
     pub(super) around: Option<Surroundings>,
+    /// Whether refused system calls are told to init.
+    pub(super) is_supervised: bool,
     /// What came of each act that was tried.
     pub(super) acts: Vec<(Act, Tried)>,
 }
@@ -87,6 +89,7 @@ pub(super) async fn run(launcher: &Launcher, extent: Extent) -> Seen {
             return seen;
         }
     };
+    seen.is_supervised = started.supervised;
     seen.status = started.sandbox.zygote_status().unwrap_or_default();
     let runner = Runner::new(started, limits, false, SLOTS);
     match runner.describe(ACT_TIMEOUT).await {
@@ -155,8 +158,8 @@ fn judge(act: Act, report: &Report) -> Tried {
             }
             None => Tried::Odd("an answer that cannot be read".to_owned()),
         },
-        (Outcome::PolicyViolation { syscall: Some(call) }, _) => refused(&format!("killed at {call}")),
-        (Outcome::PolicyViolation { syscall: None }, _) => refused("killed"),
+        (Outcome::PolicyViolation { syscall: Some(call), .. }, _) => refused(&format!("killed at {call}")),
+        (Outcome::PolicyViolation { syscall: None, .. }, _) => refused("killed"),
         (Outcome::OutOfMemory { .. }, Act::MuchMemory)
         | (Outcome::TimedOut { .. }, Act::SleepForever)
         | (Outcome::LimitExceeded { .. }, Act::FillFolder | Act::ManyFiles | Act::ManyThreads) => {
@@ -217,7 +220,7 @@ mod tests {
     #[test]
     fn kills_count_where_they_are_meant_to_happen() {
         let ended = |outcome| Report::without_process(outcome);
-        let killed = Outcome::PolicyViolation { syscall: Some("ptrace".to_owned()) };
+        let killed = Outcome::PolicyViolation { syscall: Some("ptrace".to_owned()), args: None };
         assert_eq!(judge(Act::Trace, &ended(killed)), Tried::Refused("killed at ptrace".to_owned()));
         let memory = || ended(Outcome::OutOfMemory { limit_bytes: 1, inferred: false });
         assert_eq!(judge(Act::MuchMemory, &memory()), Tried::Refused("OutOfMemory".to_owned()));

@@ -83,8 +83,11 @@ pub enum OutcomeKind {
     },
     /// The function tried a system call that its policy forbids.
     PolicyViolation {
-        /// The call, where the kernel told.
+        /// The call's name, where the kernel told; `foreign-abi` for one by `int 0x80` or x32.
         syscall: Option<String>,
+        /// The call's arguments, all six registers in hexadecimal; empty where the kernel did not tell.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        args: Vec<String>,
     },
     /// The process broke the rules of the exchange with the host.
     ProtocolViolation {
@@ -148,7 +151,10 @@ impl From<outcome::Outcome> for OutcomeKind {
             From::TimedOut { limit_ms } => Self::TimedOut { limit_ms },
             From::OutOfMemory { limit_bytes, inferred } => Self::OutOfMemory { limit_bytes, inferred },
             From::LimitExceeded { limit, value } => Self::LimitExceeded { limit, value },
-            From::PolicyViolation { syscall } => Self::PolicyViolation { syscall },
+            From::PolicyViolation { syscall, args } => {
+                let args = args.iter().flat_map(|args| args.iter()).map(|argument| format!("{argument:#x}")).collect();
+                Self::PolicyViolation { syscall, args }
+            }
             From::ProtocolViolation { what } => Self::ProtocolViolation { what },
             From::LoadFailed { reason } => Self::LoadFailed { reason },
             From::SetupFailed { step, errno } => Self::SetupFailed { step, errno },

@@ -20,7 +20,7 @@ fn each_outcome_has_its_status() {
         (Outcome::TimedOut { limit_ms: 1 }, 504, "timed-out"),
         (Outcome::OutOfMemory { limit_bytes: 1, inferred: false }, 507, "out-of-memory"),
         (Outcome::LimitExceeded { limit: LimitKind::Threads, value: 1 }, 500, "limit-exceeded"),
-        (Outcome::PolicyViolation { syscall: None }, 500, "policy-violation"),
+        (Outcome::PolicyViolation { syscall: None, args: None }, 500, "policy-violation"),
         (Outcome::ProtocolViolation { what: message() }, 500, "protocol-violation"),
         (Outcome::LoadFailed { reason: message() }, 500, "load-failed"),
         (Outcome::SetupFailed { step: message(), errno: 1 }, 503, "setup-failed"),

@@ -7,6 +7,9 @@ pub(super) enum Action {
     Allow,
     /// It fails with this error number.
     Errno(i32),
+    /// The caller waits while init, which holds the filter's listener, is told; it fails with
+    /// `ENOSYS` where nobody listens. Init never lets it through.
+    Notify,
     /// The whole process dies with SIGSYS.
     KillProcess,
 }
@@ -108,6 +111,7 @@ fn give(action: Action) -> libc::sock_filter {
     let value = match action {
         Action::Allow => libc::SECCOMP_RET_ALLOW,
         Action::Errno(errno) => libc::SECCOMP_RET_ERRNO | (errno.unsigned_abs() & libc::SECCOMP_RET_DATA),
+        Action::Notify => libc::SECCOMP_RET_USER_NOTIF,
         Action::KillProcess => libc::SECCOMP_RET_KILL_PROCESS,
     };
     statement(RETURN, value)
@@ -176,6 +180,7 @@ mod tests {
                     return match instruction.k & 0xFFFF_0000 {
                         libc::SECCOMP_RET_ALLOW => Action::Allow,
                         libc::SECCOMP_RET_ERRNO => Action::Errno((instruction.k & 0xFFFF) as i32),
+                        libc::SECCOMP_RET_USER_NOTIF => Action::Notify,
                         libc::SECCOMP_RET_KILL_PROCESS => Action::KillProcess,
                         other => panic!("unknown return {other:#x}"),
                     };

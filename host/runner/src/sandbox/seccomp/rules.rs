@@ -1,6 +1,6 @@
 //! The rules, as data: one line a system call, with what it is for.
 //!
-//! What stands in no list kills the process with SIGSYS, and so ends as `PolicyViolation`.
+//! What stands in no list is told to init, which kills: it ends as `PolicyViolation`.
 
 use super::filter::{Action, Entry, Rule};
 
@@ -227,6 +227,7 @@ pub(super) const PACKAGE: &[Entry<'static>] = &[
     (libc::SYS_landlock_add_rule, ALLOW), // the zygote's set-up; refused afterwards
     (libc::SYS_landlock_restrict_self, ALLOW), // the child's set-up; refused afterwards
     (libc::SYS_seccomp, ALLOW), // the child's set-up; refused afterwards
+    (libc::SYS_setpgid, ALLOW), // the child's set-up; refused afterwards
     (libc::SYS_getrandom, ALLOW), // randomness
     // Clocks.
     (libc::SYS_clock_gettime, ALLOW), // time
@@ -294,7 +295,6 @@ pub(super) const PACKAGE: &[Entry<'static>] = &[
     (libc::SYS_setresgid, EPERM),
     (libc::SYS_setgroups, EPERM),
     (libc::SYS_setsid, EPERM),
-    (libc::SYS_setpgid, EPERM),
     #[cfg(target_arch = "x86_64")] (libc::SYS_chown, EPERM),
     (libc::SYS_fchown, EPERM),
     #[cfg(target_arch = "x86_64")] (libc::SYS_lchown, EPERM),
@@ -317,6 +317,7 @@ pub(super) const CHILD: &[Entry<'static>] = &[
     (libc::SYS_prlimit64, Rule::OneOf { argument: 2, mask: u64::MAX, values: &[0], otherwise: Action::Errno(libc::EPERM) }), // reading only
     (libc::SYS_setrlimit, EPERM),
     (libc::SYS_seccomp, EPERM),
+    (libc::SYS_setpgid, EPERM),
     (libc::SYS_landlock_create_ruleset, EPERM),
     (libc::SYS_landlock_add_rule, EPERM),
     (libc::SYS_landlock_restrict_self, EPERM),

@@ -37,6 +37,7 @@ fn seen() -> Seen {
             open_files: 0,
             core_files: false,
         }),
+        is_supervised: true,
         acts: Act::ALL.into_iter().map(refused).collect(),
     }
 }
@@ -158,6 +159,12 @@ fn an_older_landlock_is_weaker_and_none_is_missing() {
     assert_eq!(amiss(&layers), [(LayerName::Child, State::Missing)]);
     assert!(layers[4].why.contains("it is switched off"), "{}", layers[4].why);
     assert!(layers[4].advice.as_ref().unwrap().contains("lsm="), "{:?}", layers[4].advice);
+}
+
+#[test]
+fn calls_that_are_refused_and_not_named_make_the_filter_weaker() {
+    let layers = judge(&Seen { is_supervised: false, ..seen() }, &machine(), &cgroups());
+    assert_eq!(amiss(&layers), [(LayerName::SystemCalls, State::Weaker)]);
 }
 
 #[test]
