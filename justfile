@@ -47,10 +47,10 @@ test-faults *ARGS:
 test-cgroup2:
     cargo test --package bulkhead-tests --test cgroup2 -- --nocapture
 
-# How long recoveries take, one fault at a time (R2 to R4 of the measured promises)
+# How long recoveries take, one fault at a time (R1 to R4 of the measured promises)
 measure-recovery:
     cargo test --package bulkhead-tests --test faults -- --nocapture --test-threads 1 \
-        killed_in_mid_task killed_and_restarted killed_with_waiters paused_for_20_s
+        functions_that_end killed_in_mid_task killed_and_restarted killed_with_waiters paused_for_20_s
 
 # Random schedules of the dispatcher core in a simulated world: `just simulate 1000000`
 simulate COUNT='100000' *ARGS:

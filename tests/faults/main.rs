@@ -7,6 +7,7 @@
 
 #[path = "../it/built.rs"]
 mod built;
+mod crashes;
 mod dispatcher;
 mod gateway;
 mod hostile;

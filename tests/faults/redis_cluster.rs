@@ -1,13 +1,24 @@
 //! Redis Cluster of three nodes, one of which dies and is replaced.
 
-use bulkhead_tests::{Cluster, Layout, Mode, Part, Persistence, RedisCluster};
+use bulkhead_tests::{
+    Client, Cluster, Layout, Mode, Part, Persistence, Redis, RedisCluster, RedisOptions, eventually, is_master,
+    join_as_replica, wait_until_replicated,
+};
 use reqwest::Method;
 use serde_json::json;
 
 use crate::built::{executables, packages};
 use crate::setup::{completed, pull_and_push, submit_sleep, wait_until_running};
 
-pull_and_push!(a_node_dies_and_is_replaced);
+pull_and_push!(a_node_dies_and_is_replaced, a_node_is_lost_for_good_and_its_replica_takes_over);
+
+/// Submits a task until it is taken; gives its id and its result.
+#[track_caller]
+fn insist_on_hello(client: &Client, key: &str) -> (String, String) {
+    let document = json!({"function": "hello", "args": [key], "idempotency_key": key});
+    let answer = client.insist(&Method::POST, "/v1/tasks", &Part::json(&document)).json();
+    (answer["task_id"].as_str().expect("an id").to_owned(), format!("Hello, {key}!"))
+}
 
 /// While a third of the keys is away clients are told to come back; nothing that was acknowledged is lost.
 fn a_node_dies_and_is_replaced(mode: Mode) {
@@ -23,12 +34,7 @@ fn a_node_dies_and_is_replaced(mode: Mode) {
     for node in 0..cluster.redis.len() {
         let running = submit_sleep(&client, 3000);
         wait_until_running(&client, &running, 1);
-        let hello = |number: usize| {
-            let key = format!("{node}-{number}");
-            let document = json!({"function": "hello", "args": [key], "idempotency_key": key});
-            let answer = client.insist(&Method::POST, "/v1/tasks", &Part::json(&document)).json();
-            (answer["task_id"].as_str().expect("an id").to_owned(), format!("Hello, {key}!"))
-        };
+        let hello = |number: usize| insist_on_hello(&client, &format!("{node}-{number}"));
         tasks.extend((0..50).map(hello));
         cluster.redis[node].kill();
         // A new process on the folder of the old one: what a cluster's operator puts in its place.
@@ -39,6 +45,45 @@ fn a_node_dies_and_is_replaced(mode: Mode) {
         });
         tasks.extend(replaced);
         completed(&client, &running, &json!(3000));
+    }
+    for (task, result) in &tasks {
+        completed(&client, task, &json!(result));
+    }
+    cluster.stop();
+}
+
+/// Each node in turn is lost with its disk: its replica takes over, and a new node comes behind it. Replication
+/// does not wait, so that what was written last can be lost so; here the replicas had everything.
+fn a_node_is_lost_for_good_and_its_replica_takes_over(mode: Mode) {
+    let packages = packages();
+    let redis = RedisCluster::start_with_replicas(Persistence::Always);
+    let url = redis.url();
+    let mut cluster = Cluster::start_on(executables(), Layout::new(mode).workers(2).slots(2), redis.nodes, &url);
+    let client = cluster.client();
+    for name in ["hello", "sleep"] {
+        client.register(packages.get(name)).expect(201);
+    }
+    let mut tasks = Vec::new();
+    for round in 0..3 {
+        let running = submit_sleep(&client, 8000);
+        wait_until_running(&client, &running, 1);
+        tasks.extend((0..20).map(|number| insist_on_hello(&client, &format!("{round}-{number}"))));
+        for (task, result) in &tasks {
+            completed(&client, task, &json!(result));
+        }
+        // The first that is a master of those that were there from the start; those behind them are new.
+        let lost = cluster.redis.iter().position(is_master).expect("somebody has the keys");
+        wait_until_replicated(&cluster.redis[lost]);
+        drop(cluster.redis.remove(lost));
+        tasks.extend((20..40).map(|number| insist_on_hello(&client, &format!("{round}-{number}"))));
+        eventually("a replica takes over", || {
+            let masters = cluster.redis.iter().filter(|node| is_master(node)).count();
+            if masters == 3 { Ok(()) } else { Err(format!("{masters} masters")) }
+        });
+        let new = Redis::start(RedisOptions { cluster: true, ..RedisOptions::durable() });
+        join_as_replica(&new, &cluster.redis[0]);
+        cluster.redis.push(new);
+        completed(&client, &running, &json!(8000));
     }
     for (task, result) in &tasks {
         completed(&client, task, &json!(result));

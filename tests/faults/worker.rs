@@ -11,7 +11,13 @@ use serde_json::json;
 
 use crate::setup::{cluster, completed, moment, pull_and_push, submit_sleep, view, wait_until_running};
 
-pull_and_push!(killed_in_mid_task, killed_with_many_tasks, paused_for_longer_than_the_dead_time, new_to_a_function,);
+pull_and_push!(
+    killed_in_mid_task,
+    killed_with_many_tasks,
+    paused_for_longer_than_the_dead_time,
+    without_room_for_packages,
+    new_to_a_function,
+);
 
 /// Rounds of what is measured.
 const ROUNDS: usize = 3;
@@ -114,22 +120,6 @@ fn paused_for_longer_than_the_dead_time(mode: Mode) {
     runners.dedup();
     assert_eq!(runners.len(), 2, "one of two workers did all");
     cluster.stop();
-}
-
-/// Not met yet: a worker whose disk is full keeps packages in memory, but not the unpacked library, so
-/// its attempts end as `SetupFailed` and a task that meets it three times fails.
-mod without_room {
-    #[test]
-    #[ignore = "a worker without room for a library still fails attempts"]
-    fn pull() {
-        super::without_room_for_packages(bulkhead_tests::Mode::Pull);
-    }
-
-    #[test]
-    #[ignore = "a worker without room for a library still fails attempts"]
-    fn push() {
-        super::without_room_for_packages(bulkhead_tests::Mode::Push);
-    }
 }
 
 /// A worker that cannot keep packages fails no task.

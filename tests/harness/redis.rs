@@ -4,8 +4,6 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -13,7 +11,7 @@ use tempfile::TempDir;
 
 use super::command::{Ended, run_within};
 use super::daemon::Daemon;
-use super::deadline::{LONG, SHORT, eventually, eventually_within};
+use super::deadline::{LONG, SHORT, eventually_within};
 use super::installed::program;
 use super::net::Host;
 use super::port::unused_port;
@@ -55,7 +53,7 @@ impl RedisOptions {
 }
 
 /// Ports that are tried: somebody else may take one before Redis does.
-const TRIES: usize = 5;
+pub(super) const TRIES: usize = 5;
 
 /// A Redis server. Killed when dropped.
 pub struct Redis {
@@ -166,100 +164,8 @@ impl Redis {
     }
 }
 
-/// A Redis Cluster of three nodes, each with a third of the keys and nobody behind it. Killed when dropped.
-pub struct RedisCluster {
-    /// The nodes.
-    pub nodes: Vec<Redis>,
-}
-
-impl RedisCluster {
-    /// Starts one and waits until it is whole.
-    #[track_caller]
-    pub fn start(persistence: Persistence) -> Self {
-        let options = RedisOptions { persistence, cluster: true, ..RedisOptions::default() };
-        let nodes: Vec<Redis> = (0..3).map(|_| Redis::start(options.clone())).collect();
-        let addresses: Vec<String> = nodes.iter().map(|node| format!("{}:{}", node.address(), node.port)).collect();
-        let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
-        let create = [&["--cluster", "create"][..], &addresses, &["--cluster-yes"]].concat();
-        nodes[0].cli(&create).expect(0);
-        let cluster = Self { nodes };
-        cluster.wait_until_whole();
-        cluster
-    }
-
-    /// Waits until every node says that all are there.
-    #[track_caller]
-    pub fn wait_until_whole(&self) {
-        for node in &self.nodes {
-            eventually("the cluster is whole", || {
-                let info = node.cli(&["CLUSTER", "INFO"]).stdout;
-                let whole = ["cluster_state:ok", "cluster_slots_ok:16384", "cluster_known_nodes:3"];
-                if whole.iter().all(|fact| info.contains(fact)) { Ok(()) } else { Err(info) }
-            });
-        }
-    }
-
-    /// What `--redis` takes.
-    pub fn url(&self) -> String {
-        let nodes = self.nodes.iter().map(|node| format!("{}:{}", node.address(), node.port));
-        format!("redis+cluster://{}", nodes.collect::<Vec<_>>().join(","))
-    }
-}
-
-/// A store of its own in a Redis server that all tests of this process share.
-#[derive(Clone, Debug)]
-pub struct RedisStore {
-    port: u16,
-    /// What the names of its keys begin with.
-    pub namespace: String,
-}
-
-impl RedisStore {
-    /// Another one, empty.
-    #[track_caller]
-    pub fn unused() -> Self {
-        static PORT: OnceLock<u16> = OnceLock::new();
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let port = *PORT.get_or_init(start_shared);
-        Self { port, namespace: format!("test-{}", NEXT.fetch_add(1, Ordering::Relaxed)) }
-    }
-
-    /// What `--redis` takes.
-    pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
-    }
-
-    /// How many packages it holds.
-    #[track_caller]
-    pub fn packages(&self) -> usize {
-        let mut cli = Command::new(program("redis-cli", "redis-tools"));
-        let pattern = format!("{{{}:package:*", self.namespace);
-        cli.args(["-p", &self.port.to_string(), "--scan", "--pattern", &pattern]);
-        run_within(cli, b"", SHORT).expect(0).stdout.lines().count()
-    }
-}
-
-fn start_shared() -> u16 {
-    let (tell, told) = mpsc::channel();
-    // What is static is never dropped: the kernel ends the server with the thread that started it, so
-    // this one lives as long as the process.
-    std::thread::spawn(move || {
-        let port = unused_port();
-        let mut dying = Command::new(program("setpriv", "util-linux"));
-        let redis = command(&RedisOptions::default(), port, &std::env::temp_dir());
-        dying.args(["--pdeathsig", "KILL", "--"]).arg(redis.get_program()).args(redis.get_args());
-        let _server = Daemon::start(dying);
-        let _ = tell.send(port);
-        loop {
-            std::thread::park();
-        }
-    });
-    let port = told.recv_timeout(LONG).expect("Redis can be started");
-    eventually("the shared Redis answers", || ping((Ipv4Addr::LOCALHOST.into(), port), None));
-    port
-}
-
-fn command(options: &RedisOptions, port: u16, folder: &Path) -> Command {
+/// How a server is started.
+pub(super) fn command(options: &RedisOptions, port: u16, folder: &Path) -> Command {
     let mut redis = in_host(options.host.as_ref(), &program("redis-server", "redis-server"));
     redis.args(["--bind", &options.address().to_string(), "--protected-mode", "no"]);
     redis.args(["--save", "", "--dir"]).arg(folder);
@@ -311,7 +217,7 @@ fn in_host(host: Option<&Host>, program: &Path) -> Command {
 }
 
 /// Asks a server whether it is ready. Inline commands, as in the protocol's documentation.
-fn ping(at: (IpAddr, u16), password: Option<&str>) -> Result<(), String> {
+pub(super) fn ping(at: (IpAddr, u16), password: Option<&str>) -> Result<(), String> {
     let asked = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&at.into(), Duration::from_secs(1))?;
         stream.set_read_timeout(Some(Duration::from_secs(1)))?;

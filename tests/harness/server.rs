@@ -16,7 +16,7 @@ use super::deadline::{LONG, eventually};
 use super::footprint::{Footprint, Process, cgroups_of};
 use super::member::{Executables, Launch, Member, User};
 use super::port::unused_port;
-use super::redis::RedisStore;
+use super::redis_store::RedisStore;
 use super::setting::{Backend, Mode, Setting};
 
 /// How a server is started.
@@ -83,7 +83,11 @@ impl Server {
                 chown(folder.path().join(name), Some(id), Some(id)).expect("a folder can be given away");
             }
         }
-        let redis = (setting.store == Backend::Redis).then(RedisStore::unused);
+        let redis = match setting.store {
+            Backend::Embedded => None,
+            Backend::Redis => Some(RedisStore::unused()),
+            Backend::RedisCluster => Some(RedisStore::unused_in_cluster()),
+        };
         Self::start_in(executables, setting, options, Arc::new(folder), redis)
     }
 

@@ -29,6 +29,8 @@ pub enum Backend {
     Embedded,
     /// A Redis server.
     Redis,
+    /// A Redis Cluster of three nodes.
+    RedisCluster,
 }
 
 /// What runs behind a server.

@@ -166,6 +166,7 @@ impl Dispatcher {
             Input::ClaimFailed => self.claim_failed(),
             Input::Ready { worker, count } => self.ready(worker, count),
             Input::Ahead { worker, ahead } => self.ahead(worker, ahead),
+            Input::Resting { worker, resting } => self.resting(worker, resting),
             Input::Heartbeat { worker } => {
                 self.greeted(worker);
             }

@@ -111,6 +111,13 @@ pub enum Input {
         /// says again.
         in_hand: Vec<(TaskId, Attempt)>,
     },
+    /// A worker takes nothing for now, or takes tasks again. A hello ends the rest.
+    Resting {
+        /// The worker.
+        worker: WorkerId,
+        /// Whether it rests.
+        resting: bool,
+    },
     /// From now on up to `ahead` attempts may wait at a worker beyond its slots.
     Ahead {
         /// The worker.
@@ -234,6 +241,7 @@ impl Input {
             Self::Hello { worker, .. }
             | Self::Ready { worker, .. }
             | Self::Ahead { worker, .. }
+            | Self::Resting { worker, .. }
             | Self::Heartbeat { worker }
             | Self::Started { worker, .. }
             | Self::Ended { worker, .. }

@@ -26,6 +26,8 @@ pub struct WorkerStats {
     pub running: u32,
     /// Whether it takes no more tasks.
     pub draining: bool,
+    /// Whether it takes none for now.
+    pub resting: bool,
 }
 
 /// All workers of the dispatcher.
@@ -121,6 +123,11 @@ impl Pool {
     /// How many attempts may wait at a worker.
     pub(crate) fn ahead(&mut self, id: WorkerId, ahead: u32) {
         self.change(id, |worker| worker.set_ahead(ahead));
+    }
+
+    /// A worker takes nothing for now, or takes tasks again.
+    pub(crate) fn rest(&mut self, id: WorkerId, resting: bool) {
+        self.change(id, |worker| worker.resting = resting);
     }
 
     /// Where a task of a function goes: first where a slot is idle, and among those where the function
@@ -230,6 +237,7 @@ impl Pool {
             slots: worker.slots,
             running: worker.load(),
             draining: worker.leaving,
+            resting: worker.resting,
         })
     }
 

@@ -256,6 +256,11 @@ pub enum ToDispatcher {
         /// How many chunks from there, 1 to [`MAX_CHUNKS_ASKED`].
         chunks: u32,
     },
+    /// It rests: it takes no tasks, whatever it asked for, until it says otherwise.
+    Resting {
+        /// Whether it does.
+        resting: bool,
+    },
 }
 
 impl ToDispatcher {
@@ -280,7 +285,7 @@ impl ToDispatcher {
                 check("the offset of a chunk, modulo its length,", offset % CHUNK_BYTES, 0, 0)?;
                 check("the number of chunks", u64::from(*chunks), 1, u64::from(MAX_CHUNKS_ASKED))
             }
-            Self::Heartbeat | Self::Started { .. } | Self::Goodbye => Ok(()),
+            Self::Heartbeat | Self::Started { .. } | Self::Goodbye | Self::Resting { .. } => Ok(()),
         }
     }
 }

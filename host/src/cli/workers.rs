@@ -86,6 +86,7 @@ fn show(workers: &[Worker], output: &Output) -> anyhow::Result<()> {
 fn state(worker: &Worker) -> (String, Tone) {
     let (word, tone) = match worker {
         Worker { draining: true, .. } => ("draining", Tone::Bad),
+        Worker { resting: true, .. } => ("resting", Tone::Bad),
         Worker { running: 0, .. } => ("idle", Tone::Plain),
         _ => ("busy", Tone::Busy),
     };

@@ -1,9 +1,11 @@
 //! Packages unpacked on disk: the library that runners load, and the names of the system libraries
 //! that it needs. A file is there whole or not at all.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bulkhead_protocol::id::PackageId;
 use bulkhead_protocol::package::{self, unpack};
@@ -49,6 +51,8 @@ pub(super) enum Error {
 pub(super) struct LibraryCache {
     folder: PathBuf,
     packages: FetchPackage,
+    /// Held by whoever unpacks a package, so that others who need it wait rather than do the same.
+    unpacking: Mutex<HashMap<PackageId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl LibraryCache {
@@ -62,16 +66,33 @@ impl LibraryCache {
                 fs::remove_file(path)?;
             }
         }
-        Ok(Self { folder: fs::canonicalize(folder)?, packages })
+        Ok(Self { folder: fs::canonicalize(folder)?, packages, unpacking: Mutex::default() })
     }
 
     /// The library of a package, fetched and unpacked when it is not there.
     pub(super) async fn get(&self, package: PackageId) -> Result<Library, Error> {
-        let path = self.path(package);
-        if let Ok(needed) = fs::read_to_string(path.with_extension("needed")) {
-            let preload = needed.lines().map(str::to_owned).collect();
-            return Ok(Library { path, preload, probe: false });
+        if let Some(library) = self.installed(package) {
+            return Ok(library);
         }
+        let turn = lock(&self.unpacking).entry(package).or_default().clone();
+        let _turn = turn.lock().await;
+        let library = match self.installed(package) {
+            Some(library) => Ok(library),
+            None => self.unpack(package).await,
+        };
+        lock(&self.unpacking).remove(&package);
+        library
+    }
+
+    /// The library of a package, if it is there.
+    fn installed(&self, package: PackageId) -> Option<Library> {
+        let path = self.path(package);
+        let needed = fs::read_to_string(path.with_extension("needed")).ok()?;
+        Some(Library { path, preload: needed.lines().map(str::to_owned).collect(), probe: false })
+    }
+
+    async fn unpack(&self, package: PackageId) -> Result<Library, Error> {
+        let path = self.path(package);
         let bytes = (self.packages)(package).await.map_err(|reason| Error::Fetch { reason })?;
         let bytes = bytes.ok_or(Error::Unknown { package })?;
         installed(move || install(&path, &unpack(&bytes)?.library)).await
@@ -96,6 +117,11 @@ impl LibraryCache {
     fn path(&self, package: PackageId) -> PathBuf {
         self.folder.join(format!("{package}.so"))
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it holds the lock.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Installs on a thread that may wait for the disk.
@@ -131,7 +157,6 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     #[test]
     fn what_an_earlier_server_unpacked_is_gone_and_other_files_are_not() {

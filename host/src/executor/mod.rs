@@ -127,6 +127,15 @@ impl Error {
     }
 }
 
+/// Why an executor cannot get a function ready, though nothing is wrong with the function: its library
+/// cannot be written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct NoRoom {
+    /// Why, with all causes.
+    pub reason: String,
+}
+
 /// Why a package could not be asked for its functions.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {

@@ -21,7 +21,7 @@ use super::library_cache::{self, Library, LibraryCache};
 use super::runner::{Runner, next_name};
 use super::slot_memory::SlotMemory;
 use super::start::{Launcher, Purpose};
-use super::{Call, Config, Error, FetchPackage, InspectError, Progress};
+use super::{Call, Config, Error, FetchPackage, InspectError, NoRoom, Progress};
 
 /// The runner's file name, beside the executable that starts it.
 const RUNNER: &str = "bulkhead-runner";
@@ -116,6 +116,24 @@ impl Executor {
         })
     }
 
+    /// Whether a function has a runner, so that its next attempt needs nothing from the disk. Never for
+    /// functions that have a runner for each attempt.
+    pub fn is_warm(&self, function: FunctionId) -> bool {
+        lock(&self.shared.runners).get(&function).and_then(runner_in).is_some_and(|runner| runner.is_usable())
+    }
+
+    /// Puts a function's library in its place, so that what is left to go wrong is the function's or the
+    /// sandbox's, and is told by [`Executor::run`].
+    ///
+    /// # Errors
+    /// [`NoRoom`] when the library cannot be written.
+    pub async fn get_ready(&self, function: &Function) -> Result<(), NoRoom> {
+        match self.shared.libraries.get(function.package).await {
+            Err(error @ library_cache::Error::Write { .. }) => Err(NoRoom { reason: chain(&error) }),
+            _ => Ok(()),
+        }
+    }
+
     /// Runs one attempt: waits for a free slot, runs, reaps, reports. Cancelling `cancel` kills the
     /// process; the report (`Cancelled`) comes after it was reaped.
     ///
@@ -156,6 +174,7 @@ impl Executor {
         let runners: Vec<_> = lock(&self.shared.runners).drain().map(|(_, cell)| cell).collect();
         let runners: Vec<_> = runners.iter().filter_map(runner_in).collect();
         futures_util::future::join_all(runners.iter().map(|runner| runner.end())).await;
+        self.shared.launcher.cgroups.close();
     }
 }
 

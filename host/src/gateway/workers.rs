@@ -71,6 +71,7 @@ fn describe(worker: WorkerRecord) -> Worker {
         slots: worker.slots,
         running: worker.running,
         draining: worker.draining,
+        resting: worker.resting,
         since: Timestamp::from_unix_ms(worker.since_ms),
         dispatcher: worker.dispatcher,
     }

@@ -187,6 +187,8 @@ pub struct WorkerRecord {
     pub running: u32,
     /// Whether it takes no more tasks.
     pub draining: bool,
+    /// Whether it takes none for now, as it cannot set them up.
+    pub resting: bool,
     /// When it came; milliseconds since the Unix epoch.
     pub since_ms: u64,
     /// The dispatcher that it is connected to, by name.

@@ -36,11 +36,13 @@ pub(super) struct Appetite {
     said_ahead: u32,
     /// What was asked for and has not come; always 0 of a push worker.
     asked: u32,
+    /// Whether the dispatcher was told that the worker rests.
+    said_rests: bool,
 }
 
 impl Appetite {
     pub(super) fn new(mode: WorkerMode, slots: u32) -> Self {
-        Self { mode, slots, mean: 0.0, measured: 0, ahead: 0, said_ahead: 0, asked: 0 }
+        Self { mode, slots, mean: 0.0, measured: 0, ahead: 0, said_ahead: 0, asked: 0, said_rests: false }
     }
 
     /// An attempt had its slot for so long.
@@ -59,7 +61,7 @@ impl Appetite {
 
     /// The dispatcher knows nothing of what was said before.
     pub(super) fn welcomed(&mut self) {
-        (self.said_ahead, self.asked) = (0, 0);
+        (self.said_ahead, self.asked, self.said_rests) = (0, 0, false);
     }
 
     /// An attempt was assigned.
@@ -68,12 +70,18 @@ impl Appetite {
     }
 
     /// What to tell the dispatcher, where anything changed. `unfinished` attempts wait or run; none more
-    /// are wanted when `is_closed`.
+    /// are wanted when `is_closed`, and none for now when it `rests`.
     ///
     /// A request replaces the one before, of which something may be on its way. That is no reason to
     /// wait: the dispatcher knows what the worker has, and never gives it more than its slots and what
     /// may wait, however much is asked for.
-    pub(super) fn say(&mut self, unfinished: usize, is_closed: bool) -> impl Iterator<Item = ToDispatcher> + use<> {
+    pub(super) fn say(
+        &mut self,
+        unfinished: usize,
+        is_closed: bool,
+        rests: bool,
+    ) -> impl Iterator<Item = ToDispatcher> + use<> {
+        let is_new_rest = std::mem::replace(&mut self.said_rests, rests) != rests;
         let ahead = if is_closed { 0 } else { self.ahead };
         let is_new_ahead = std::mem::replace(&mut self.said_ahead, ahead) != ahead;
         let unfinished = u32::try_from(unfinished).unwrap_or(u32::MAX);
@@ -83,7 +91,9 @@ impl Appetite {
         };
         let is_new_count = std::mem::replace(&mut self.asked, count) != count;
         let ahead = is_new_ahead.then_some(ToDispatcher::Ahead { ahead });
-        ahead.into_iter().chain(is_new_count.then_some(ToDispatcher::Ready { count }))
+        let rest = is_new_rest.then_some(ToDispatcher::Resting { resting: rests });
+        let count = is_new_count.then_some(ToDispatcher::Ready { count });
+        rest.into_iter().chain(ahead).chain(count)
     }
 
     /// Follows the mean, and only where it has moved by much.
@@ -144,7 +154,7 @@ mod tests {
     }
 
     fn said(appetite: &mut Appetite, unfinished: usize, is_closed: bool) -> Vec<ToDispatcher> {
-        appetite.say(unfinished, is_closed).collect()
+        appetite.say(unfinished, is_closed, false).collect()
     }
 
     fn ahead(ahead: u32) -> ToDispatcher {
@@ -221,6 +231,17 @@ mod tests {
         said(&mut pull, 0, false);
         pull.welcomed();
         assert_eq!(said(&mut pull, 1, false), [ready(3)]);
+    }
+
+    #[test]
+    fn a_rest_is_said_when_it_begins_and_ends_and_to_the_next() {
+        let mut push = appetite(WorkerMode::Push);
+        let say = |push: &mut Appetite, rests| push.say(0, false, rests).collect::<Vec<_>>();
+        assert_eq!(say(&mut push, true), [ToDispatcher::Resting { resting: true }]);
+        assert_eq!(say(&mut push, true), []);
+        push.welcomed();
+        assert_eq!(say(&mut push, true), [ToDispatcher::Resting { resting: true }]);
+        assert_eq!(say(&mut push, false), [ToDispatcher::Resting { resting: false }]);
     }
 
     #[test]

@@ -60,8 +60,8 @@ enum Stage {
 pub(super) struct Running {
     /// Since when.
     pub(super) since: Instant,
-    /// The same, in milliseconds since the Unix epoch.
-    pub(super) at_ms: u64,
+    /// When it began, in milliseconds since the Unix epoch; none while its function is got ready.
+    pub(super) begun_at_ms: Option<u64>,
     /// Kills it.
     pub(super) cancel: CancellationToken,
     /// What the dispatcher last heard of its progress.
@@ -120,14 +120,15 @@ impl Hand {
         Assigned::Taken
     }
 
-    /// Gives a free slot to the attempt that has waited for longest.
-    pub(super) fn begin_next(&mut self, now: Instant, at_ms: u64) -> Option<(Box<Assignment>, CancellationToken)> {
+    /// Gives a free slot to the attempt that has waited for longest. It has not begun until
+    /// [`Hand::begun`].
+    pub(super) fn begin_next(&mut self, now: Instant) -> Option<(Box<Assignment>, CancellationToken)> {
         if self.running >= self.slots || self.has_too_many_ends() {
             return None;
         }
         let id = self.waiting.pop_front()?;
         let cancel = CancellationToken::new();
-        let running = Running { since: now, at_ms, cancel: cancel.clone(), told: None };
+        let running = Running { since: now, begun_at_ms: None, cancel: cancel.clone(), told: None };
         let Some(Stage::Waiting(assignment)) = self.attempts.insert(id, Stage::Running(running)) else {
             debug_assert!(false, "what waits is in hand");
             return None;
@@ -135,6 +136,21 @@ impl Hand {
         self.waiting_bytes -= assignment.input.bytes.len();
         self.running += 1;
         Some((assignment, cancel))
+    }
+
+    /// An attempt that has a slot begins.
+    pub(super) fn begun(&mut self, id: AttemptId, at_ms: u64) {
+        if let Some(Stage::Running(running)) = self.attempts.get_mut(&id) {
+            running.begun_at_ms = Some(at_ms);
+        }
+    }
+
+    /// An attempt that has a slot cannot begin here: it ends, so that the dispatcher has it run elsewhere.
+    pub(super) fn could_not_begin(&mut self, id: AttemptId) {
+        if let Some(Stage::Running(_)) = self.attempts.get(&id) {
+            self.running -= 1;
+            self.end_unbegun(id);
+        }
     }
 
     /// An attempt ended by itself or was killed; gives how long it had its slot.

@@ -77,9 +77,9 @@ pub async fn start(config: Config) -> Result<Worker, Error> {
         floor: config.floor,
         allow_weaker_sandbox: config.allow_weaker_sandbox,
     };
-    let executor = Executor::start(of_executor, packages.into_fetch()).await?;
+    let executor = Executor::start(of_executor, packages.clone().into_fetch()).await?;
     let own = Own { executor: executor.clone(), _folders: folders };
-    join(config, Runs::of(executor), wanted, Some(own)).await
+    join(config, Runs::of(executor, move || packages.make_room()), wanted, Some(own)).await
 }
 
 /// Starts a worker over an executor that is somebody else's and gets its packages elsewhere, as in a
@@ -89,7 +89,7 @@ pub async fn start(config: Config) -> Result<Worker, Error> {
 /// See [`Error`].
 pub async fn start_with(config: Config, executor: Executor) -> Result<Worker, Error> {
     let (_, wanted) = mpsc::channel(1);
-    join(config, Runs::of(executor), wanted, None).await
+    join(config, Runs::of(executor, || false), wanted, None).await
 }
 
 /// Starts the session and waits until the worker has joined.

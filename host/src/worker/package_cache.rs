@@ -67,6 +67,12 @@ impl PackageCache {
         Self { inner: Arc::new(Inner { disk: Arc::new(disk), transfer, flights: Mutex::default() }) }
     }
 
+    /// Removes a kept package, so that something else has its room; says whether there was one. Waits for
+    /// the disk.
+    pub(super) fn make_room(&self) -> bool {
+        self.inner.disk.remove_oldest()
+    }
+
     /// The same as a function, for an executor.
     pub(super) fn into_fetch(self) -> FetchPackage {
         Arc::new(move |package| self.get(package).boxed())

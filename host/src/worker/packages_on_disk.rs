@@ -108,8 +108,8 @@ impl PackagesOnDisk {
         }
     }
 
-    /// Whether there was one.
-    fn remove_oldest(&self) -> bool {
+    /// Removes the package that was not used for longest; says whether there was one.
+    pub(super) fn remove_oldest(&self) -> bool {
         self.list().pop().is_some_and(|oldest| remove(&oldest.path))
     }
 

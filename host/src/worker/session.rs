@@ -2,6 +2,7 @@
 //! follows. After each wake-up everything that is due is done, and all that is to be said goes as one
 //! batch.
 
+mod beginning;
 mod hearing;
 mod leaving;
 
@@ -13,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use self::beginning::{GotReady, Unable};
 use self::leaving::Leaving;
 use super::appetite::Appetite;
 use super::config::{Config, Error};
@@ -69,6 +71,10 @@ pub(super) struct Session {
     line: Line,
     /// Connections that ended soon and tries that failed, in a row.
     failures: u32,
+    /// Attempts whose functions are got ready.
+    getting_ready: JoinSet<GotReady>,
+    /// What cannot be got ready; until it can, the worker rests.
+    unable: Option<Unable>,
     /// What runs.
     attempts: JoinSet<(AttemptId, Report)>,
     /// From outside.
@@ -103,6 +109,8 @@ impl Session {
             outbox: Outbox::default(),
             line: Line::Connecting(connecting),
             failures: 0,
+            getting_ready: JoinSet::new(),
+            unable: None,
             attempts: JoinSet::new(),
             commands,
             wanted,
@@ -134,6 +142,7 @@ impl Session {
             tokio::select! {
                 event = self.line.next() => self.follow(event),
                 Some(ended) = self.attempts.join_next() => self.ended(ended),
+                Some(ready) = self.getting_ready.join_next() => self.got_ready(ready),
                 Some(wanted) = self.wanted.recv() => self.fetch(wanted),
                 command = self.commands.recv() => match command {
                     Some(Command::Drain { grace }) => self.leave(Some(grace)),
@@ -172,6 +181,7 @@ impl Session {
         self.look_at_attempts(now);
         self.advance_leaving(now);
         self.begin(now);
+        self.try_again(now);
         self.say_appetite();
         self.flush(now);
         self.next_wake()
@@ -186,20 +196,8 @@ impl Session {
         let spoken = [self.fetches.next_wake(), self.outbox.next_wake()];
         let spoken = spoken.into_iter().filter(|_| is_welcomed).flatten().min();
         let leaving = self.leaving.as_ref().and_then(Leaving::next_wake);
-        [line, spoken, leaving, self.look].into_iter().flatten().min()
-    }
-
-    /// Gives free slots to what waits.
-    fn begin(&mut self, now: Instant) {
-        while let Some((assignment, cancel)) = self.hand.begin_next(now, unix_ms()) {
-            let id = assignment.id;
-            self.say(ToDispatcher::Started { id, at_ms: unix_ms() });
-            let attempt = self.runs.attempt(*assignment, cancel);
-            self.attempts.spawn(async move { (id, attempt.await) });
-        }
-        if self.look.is_none() && self.hand.is_running() {
-            self.look = Some(now + LOOK_EVERY);
-        }
+        let unable = self.unable.as_ref().and_then(Unable::next_wake);
+        [line, spoken, leaving, unable, self.look].into_iter().flatten().min()
     }
 
     /// From time to time: tells the progress of long attempts, and gives back what waits behind them.
@@ -232,8 +230,9 @@ impl Session {
 
     fn say_appetite(&mut self) {
         if self.line.is_welcomed() {
-            let is_closed = self.leaving.is_some() || self.hand.is_full();
-            self.appetite.say(self.hand.unfinished(), is_closed).for_each(|message| self.outbox.push(message));
+            let is_closed = self.leaving.is_some();
+            let rests = self.unable.is_some() || self.hand.is_full();
+            self.appetite.say(self.hand.unfinished(), is_closed, rests).for_each(|message| self.outbox.push(message));
         }
     }
 

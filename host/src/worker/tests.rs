@@ -5,6 +5,7 @@ mod connection;
 mod ends;
 mod leaving;
 mod packages;
+mod rest;
 mod script;
 mod start;
 mod tasks;

@@ -36,6 +36,7 @@ impl World {
         match message {
             Up::Hello(..) => {}
             Up::Ready(count) => self.tell(index, Input::Ready { worker, count }),
+            Up::Resting(resting) => self.tell(index, Input::Resting { worker, resting }),
             Up::Ahead(ahead) => self.tell(index, Input::Ahead { worker, ahead }),
             Up::Heartbeat => self.tell(index, Input::Heartbeat { worker }),
             Up::Goodbye => self.tell(index, Input::Goodbye { worker }),

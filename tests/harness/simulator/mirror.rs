@@ -49,6 +49,9 @@ struct Held {
     spent: Spent,
     /// The word before the last, should the last be turned away.
     before: Option<(Attempt, Spent)>,
+    /// Where by that word the attempt ran that was cut off, if one was. Another worker may have one under
+    /// the same number, whose start the store never saw.
+    lost_at: Option<WorkerId>,
     /// Whether by that word the current attempt is over.
     is_passed: bool,
     /// The attempt that the dispatcher assigned and did not conclude.
@@ -101,6 +104,8 @@ struct Seen {
     asked: u32,
     /// Whether it is to take no more.
     leaves: bool,
+    /// Whether it takes none for now.
+    rests: bool,
     /// Whether that is the dispatcher's wish.
     is_drained: bool,
     /// Since when its connection is broken.
@@ -151,6 +156,7 @@ impl Mirror {
                     ahead: 0,
                     asked: 0,
                     leaves: is_drained,
+                    rests: false,
                     is_drained,
                     broken: None,
                     heard: now,
@@ -161,6 +167,7 @@ impl Mirror {
             }
             Input::Ahead { worker, ahead } => self.with(*worker, |seen| seen.ahead = *ahead),
             Input::Ready { worker, count } => self.with(*worker, |seen| seen.asked = *count),
+            Input::Resting { worker, resting } => self.with(*worker, |seen| seen.rests = *resting),
             Input::Disconnected { worker } => self.with(*worker, |seen| seen.broken = seen.broken.or(Some(now))),
             Input::Goodbye { worker } => self.with(*worker, |seen| seen.leaves = true),
             Input::DrainWorker { worker } => self.with(*worker, |seen| (seen.leaves, seen.is_drained) = (true, true)),
@@ -215,6 +222,7 @@ impl Mirror {
             attempt,
             spent,
             before: None,
+            lost_at: None,
             is_passed: false,
             current: None,
             write: None,
@@ -225,6 +233,7 @@ impl Mirror {
         let is_cut_off = matches!(arrival.cut, Cut::Lost { .. });
         held.is_passed = (held.current)
             .is_some_and(|current| attempt > current.attempt || attempt == current.attempt && !is_cut_off);
+        held.lost_at = if let Cut::Lost { worker } = arrival.cut { worker } else { None };
         held.before = Some((held.attempt, held.spent));
         (held.attempt, held.spent) = (attempt, spent);
     }
@@ -336,8 +345,8 @@ impl Mirror {
         let Some(seen) = self.workers.get_mut(&worker) else {
             return wrong(format!("{name} goes to {}, which is not there", W(worker)));
         };
-        if seen.leaves || seen.broken.is_some() {
-            return wrong(format!("{name} goes to {}, which leaves or has no connection", W(worker)));
+        if seen.leaves || seen.rests || seen.broken.is_some() {
+            return wrong(format!("{name} goes to {}, which leaves, rests or has no connection", W(worker)));
         }
         seen.asked = seen.asked.saturating_sub(1);
         seen.has.insert(key);
@@ -417,7 +426,10 @@ impl Mirror {
                 return Err((Violation::WrongWorker, text));
             }
         }
-        let has = self.workers.iter().find(|(_, seen)| seen.has.contains(&key) && seen.broken.is_none());
+        let lost_at = held.lost_at.filter(|_| current.is_none());
+        let is_there = |worker: &WorkerId| lost_at.is_none_or(|lost_at| lost_at == *worker);
+        let has = (self.workers.iter())
+            .find(|(worker, seen)| is_there(worker) && seen.has.contains(&key) && seen.broken.is_none());
         if let Some((worker, _)) = has.filter(|_| *outcome == Outcome::WorkerLost) {
             return Err((Violation::GivenUp, format!("{name} counts as lost, and {} has it", W(*worker))));
         }
@@ -466,7 +478,7 @@ impl Mirror {
             let Some(seen) = self.workers.get(&worker.id) else { continue };
             let room = (seen.slots + seen.ahead).saturating_sub(worker.running);
             let room = if seen.kind == WorkerKind::Pull { room.min(seen.asked) } else { room };
-            if room > 0 && !seen.leaves && seen.broken.is_none() {
+            if room > 0 && !seen.leaves && !seen.rests && seen.broken.is_none() {
                 let text = format!("{} tasks wait beside {}, which has room for {room}", stats.waiting, W(worker.id));
                 return Err((Violation::Idle, text));
             }
@@ -481,6 +493,7 @@ fn speaker(input: &Input) -> Option<WorkerId> {
         Input::Hello { worker, .. }
         | Input::Ready { worker, .. }
         | Input::Ahead { worker, .. }
+        | Input::Resting { worker, .. }
         | Input::Heartbeat { worker }
         | Input::Started { worker, .. }
         | Input::Ended { worker, .. }

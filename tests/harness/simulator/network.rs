@@ -25,6 +25,8 @@ pub(super) enum Up {
     Ready(u32),
     /// So many may wait at it.
     Ahead(u32),
+    /// It takes nothing for now, or takes tasks again.
+    Resting(bool),
     /// It lives.
     Heartbeat,
     /// An attempt began.

@@ -105,6 +105,8 @@ impl fmt::Display for Show<'_, Input> {
                 in_hand.iter().try_for_each(|(task, attempt)| write!(f, " {}", A(*task, *attempt)))
             }
             Input::Ahead { worker, ahead } => write!(f, "ahead {} {ahead}", W(*worker)),
+            Input::Resting { worker, resting: true } => write!(f, "rests {}", W(*worker)),
+            Input::Resting { worker, resting: false } => write!(f, "rests no more {}", W(*worker)),
             Input::Disconnected { worker } => write!(f, "disconnected {}", W(*worker)),
             Input::DrainWorker { worker } => write!(f, "drain {}", W(*worker)),
             Input::Ready { worker, count } => write!(f, "ready {} {count}", W(*worker)),

@@ -50,6 +50,8 @@ pub(super) struct Worker {
     running: u32,
     /// Whether it takes no more.
     leaves: bool,
+    /// Whether it takes none for now.
+    rests: bool,
 }
 
 /// How far an attempt has come at a worker.
@@ -66,7 +68,7 @@ pub(super) enum InHand {
 impl Worker {
     /// Whether it can run what it is given.
     pub(super) fn is_healthy(&self) -> bool {
-        self.is_up && !self.hangs && !self.leaves
+        self.is_up && !self.hangs && !self.leaves && !self.rests
     }
 
     /// Attempts that have not ended.
@@ -204,7 +206,19 @@ impl World {
                 InHand::Ended(run, outcome) => self.send_up(connection, Up::Ended(task, attempt, run, outcome)),
             }
         }
+        if self.workers[index].rests {
+            self.send_up(connection, Up::Resting(true));
+        }
         self.change_appetite(index);
+    }
+
+    /// Begins to rest or ends it, and gives back some of what it then cannot begin.
+    fn rest(&mut self, index: usize, rests: bool) {
+        self.workers[index].rests = rests;
+        self.tell_dispatcher(index, Up::Resting(rests));
+        if rests && self.random.chance(500) {
+            self.give_back(index);
+        }
     }
 
     /// Says how many may wait at it from now on.
@@ -366,6 +380,16 @@ impl World {
         self.send_up(connection, Up::Heartbeat);
         if self.random.chance(150) {
             self.change_appetite(index);
+        }
+        if self.workers[index].rests {
+            if self.healed || self.random.chance(400) {
+                self.rest(index, false);
+            }
+        } else if !self.healed && self.random.chance(50) {
+            self.rest(index, true);
+        } else if self.plan.adversarial {
+            // The last word may have been lost.
+            self.tell_dispatcher(index, Up::Resting(false));
         }
         // What waits behind long attempts may as well run elsewhere; but a task goes back only so often.
         let worker = &self.workers[index];

@@ -49,6 +49,12 @@ impl Dispatcher {
         }
     }
 
+    pub(super) fn resting(&mut self, worker: WorkerId, resting: bool) {
+        if self.greeted(worker) {
+            self.pool.rest(worker, resting);
+        }
+    }
+
     /// Whether a worker that speaks has said hello. If not it was evicted and does not know: cutting
     /// the link makes it say hello.
     pub(super) fn greeted(&mut self, worker: WorkerId) -> bool {

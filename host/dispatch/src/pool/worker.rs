@@ -31,6 +31,8 @@ pub(super) struct Worker {
     asked: u32,
     /// It takes no more tasks.
     pub(super) leaving: bool,
+    /// It takes none for now.
+    pub(super) resting: bool,
     /// It was asked to finish what it has.
     pub(super) asked_to_drain: bool,
     /// It waits to be dismissed.
@@ -57,6 +59,7 @@ impl Worker {
             running: BTreeSet::new(),
             asked: 0,
             leaving: false,
+            resting: false,
             asked_to_drain: false,
             said_goodbye: false,
             heard: Duration::ZERO,
@@ -71,7 +74,7 @@ impl Worker {
     pub(super) fn greet(&mut self, kind: WorkerKind, slots: u32, now: Duration) -> BTreeSet<(TaskId, Attempt)> {
         self.kind = kind;
         self.slots = slots.min(MAX_SLOTS);
-        (self.ahead, self.asked) = (0, 0);
+        (self.ahead, self.asked, self.resting) = (0, 0, false);
         // It may not have heard that it is to leave: the connection broke.
         self.leaving = self.asked_to_drain;
         self.said_goodbye = false;
@@ -131,7 +134,7 @@ impl Worker {
     /// How many of `free` places it wants filled.
     fn takes(&self, free: u32) -> u32 {
         match self.kind {
-            _ if self.leaving || self.broken.is_some() => 0,
+            _ if self.leaving || self.resting || self.broken.is_some() => 0,
             WorkerKind::Local | WorkerKind::Push => free,
             WorkerKind::Pull => free.min(self.asked),
         }

@@ -99,6 +99,8 @@ fn input(line: &str) -> Input {
             Input::Hello { worker: worker(), kind, slots: word(3).parse().unwrap(), in_hand }
         }
         "ahead" => Input::Ahead { worker: worker(), ahead: word(2).parse().unwrap() },
+        "rest" => Input::Resting { worker: worker(), resting: true },
+        "wake" => Input::Resting { worker: worker(), resting: false },
         "disconnected" => Input::Disconnected { worker: worker() },
         "drain-worker" => Input::DrainWorker { worker: worker() },
         "recovered" => {

@@ -115,6 +115,7 @@ fn to_dispatcher() -> Vec<(ToDispatcher, &'static str)> {
             ToDispatcher::Fetch { package: PackageId([0xDD; 32]), offset: CHUNK_BYTES, chunks: 16 },
             "08ddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddfc0000040010",
         ),
+        (ToDispatcher::Resting { resting: true }, "0901"),
     ]
 }
 
@@ -130,6 +131,7 @@ fn kind_to_dispatcher(message: &ToDispatcher) -> usize {
         ToDispatcher::Ended { .. } => 6,
         ToDispatcher::Goodbye => 7,
         ToDispatcher::Fetch { .. } => 8,
+        ToDispatcher::Resting { .. } => 9,
     }
 }
 
@@ -190,7 +192,7 @@ fn kind_to_worker(message: &ToWorker) -> usize {
 fn messages_to_the_dispatcher_look_as_they_always_did() {
     let messages = to_dispatcher();
     let kinds: BTreeSet<usize> = messages.iter().map(|(message, _)| kind_to_dispatcher(message)).collect();
-    assert!(kinds.into_iter().eq(0..=8), "a kind has no golden bytes");
+    assert!(kinds.into_iter().eq(0..=9), "a kind has no golden bytes");
     for (message, bytes) in messages {
         golden(&message, bytes);
         assert_eq!(message.check(), Ok(()));

@@ -149,6 +149,7 @@ impl Driver {
                 slots: worker.slots,
                 running: worker.running,
                 draining: worker.draining,
+                resting: worker.resting,
                 since_ms: self.shown.since_ms,
                 dispatcher: self.shown.name.clone(),
             }),

@@ -255,6 +255,7 @@ impl Roster {
             ToDispatcher::Heartbeat => Heard::Input(Input::Heartbeat { worker: id }),
             ToDispatcher::Goodbye => Heard::Input(Input::Goodbye { worker: id }),
             ToDispatcher::Ahead { ahead } => Heard::Input(Input::Ahead { worker: id, ahead: ahead.min(MAX_AHEAD) }),
+            ToDispatcher::Resting { resting } => Heard::Input(Input::Resting { worker: id, resting }),
             ToDispatcher::Ready { count } => {
                 Heard::Input(Input::Ready { worker: id, count: count.min(MAX_IN_HAND as u32) })
             }
@@ -502,6 +503,7 @@ impl Roster {
             slots: stats.slots,
             running: stats.running,
             draining: stats.draining,
+            resting: stats.resting,
             since_ms: worker.since_ms,
             dispatcher: dispatcher.to_owned(),
         })

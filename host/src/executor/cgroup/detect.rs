@@ -117,6 +117,16 @@ impl Cgroups {
     }
 }
 
+impl Cgroups {
+    /// Removes this executor's folders, which must be empty by now. Whoever holds the executor may live as
+    /// long as the process, which then ends without dropping it.
+    pub(in crate::executor) fn close(&self) {
+        for controller in [&self.memory, &self.pids, &self.kill].into_iter().flatten() {
+            controller.base.remove();
+        }
+    }
+}
+
 /// The group that was this process's before it made room in it.
 fn home(place: Place) -> Place {
     let refuge = format!("{PREFIX}{}-{HOST}", std::process::id());
@@ -126,9 +136,16 @@ fn home(place: Place) -> Place {
     }
 }
 
+impl Base {
+    fn remove(&self) {
+        // Gone already, or a runner is left in it: then it is removed with the last of them.
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
 impl Drop for Base {
     fn drop(&mut self) {
-        let _ = fs::remove_dir(&self.0);
+        self.remove();
     }
 }
 

@@ -21,6 +21,10 @@ pub struct Worker {
     pub running: u32,
     /// Whether it takes no more tasks.
     pub draining: bool,
+    /// Whether it takes none for now: it cannot set them up (its disk is full, say; its log tells), or its
+    /// ends wait to be acknowledged.
+    #[serde(default)]
+    pub resting: bool,
     /// When it came.
     pub since: Timestamp,
     /// The dispatcher that it is connected to.

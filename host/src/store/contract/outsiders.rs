@@ -120,6 +120,7 @@ pub(super) async fn workers_are_listed(fixture: Fixture) {
         slots: 4,
         running: 2,
         draining: number == 3,
+        resting: number == 2,
         since_ms: 5,
         dispatcher: dispatcher.to_owned(),
     };

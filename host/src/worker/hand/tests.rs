@@ -4,8 +4,6 @@ use bulkhead_protocol::outcome::Logs;
 use super::*;
 use crate::worker::tests::assignment;
 
-const NOW_MS: u64 = 7;
-
 fn id(task: u128) -> AttemptId {
     attempt(task, 1)
 }
@@ -23,7 +21,7 @@ fn hand(slots: u32, assigned: u128) -> Hand {
 }
 
 fn begin(hand: &mut Hand) -> Option<(AttemptId, CancellationToken)> {
-    hand.begin_next(Instant::now(), NOW_MS).map(|(assignment, cancel)| (assignment.id, cancel))
+    hand.begin_next(Instant::now()).map(|(assignment, cancel)| (assignment.id, cancel))
 }
 
 fn succeeded() -> Report {
@@ -157,10 +155,10 @@ fn it_is_stuck_when_all_slots_are_taken_and_something_waits() {
     let second = Duration::from_secs(1);
     let start = Instant::now();
     let mut hand = hand(2, 2);
-    hand.begin_next(start, NOW_MS);
+    hand.begin_next(start);
     hand.assign(assignment(id(7)));
     assert_eq!(hand.stuck_for(start + second), None, "a slot is free");
-    hand.begin_next(start + second, NOW_MS);
+    hand.begin_next(start + second);
     assert_eq!(hand.stuck_for(start + 3 * second), Some(2 * second));
     hand.give_back();
     assert_eq!(hand.stuck_for(start + 3 * second), None, "nothing waits");

@@ -159,7 +159,9 @@ impl Session {
         }
         for (id, running) in self.hand.running_mut() {
             running.told = None;
-            self.outbox.push(ToDispatcher::Started { id, at_ms: running.at_ms });
+            if let Some(at_ms) = running.begun_at_ms {
+                self.outbox.push(ToDispatcher::Started { id, at_ms });
+            }
         }
         self.hand.ends().for_each(|id| self.outbox.push_end(id));
         let mut asked = Vec::new();

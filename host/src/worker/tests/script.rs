@@ -195,6 +195,7 @@ pub(super) fn summary(message: &ToDispatcher) -> String {
         ToDispatcher::Ended { id, report } => format!("ended {} {}", id.task.0.as_u128(), report.outcome.kind()),
         ToDispatcher::Goodbye => "goodbye".to_owned(),
         ToDispatcher::Fetch { offset, chunks, .. } => format!("fetch {chunks} from {offset}"),
+        ToDispatcher::Resting { resting } => (if *resting { "rests" } else { "rests no more" }).to_owned(),
     }
 }
 
@@ -239,6 +240,8 @@ pub(super) fn stage() -> (Runs, Stage) {
     let progress: Arc<Mutex<Option<Progress>>> = Arc::default();
     let look = progress.clone();
     let runs = Runs {
+        is_warm: Arc::new(|_| true),
+        get_ready: Arc::new(|_| Box::pin(async { Ok(()) })),
         run: Arc::new(move |call, cancel| {
             let (end, ended) = oneshot::channel();
             begin.send(Begun { call, cancel: cancel.clone(), end }).unwrap();
@@ -259,7 +262,8 @@ pub(super) fn stage() -> (Runs, Stage) {
 pub(super) fn instant() -> Runs {
     let run =
         |_, _| -> futures_util::future::BoxFuture<'static, Report> { Box::pin(async { report(Outcome::Succeeded) }) };
-    Runs { run: Arc::new(run), progress: Arc::new(|_| None) }
+    let (runs, _) = stage();
+    Runs { run: Arc::new(run), ..runs }
 }
 
 /// How a worker of these tests is set up.

@@ -77,6 +77,36 @@ transcripts! {
         5ms ready w1 9
     "
 
+    /// A worker that rests keeps what it has and gets nothing, whatever it asked for, until it says
+    /// otherwise or greets again.
+    resting_worker_gets_nothing: "
+        0ms hello w1 push 2
+        0ms hello w2 pull 2
+        0ms ready w2 2
+        1ms arrive t1 a
+        2ms rest w1
+        2ms rest w2
+        3ms arrive t2 a
+        4ms arrive t3 a
+        5ms ended w1 t1#1 ok
+        6ms wake w2
+        7ms rest w2
+        8ms ended w2 t2#1 ok
+        9ms arrive t4 a
+        10ms hello w1 push 2
+    "
+
+    /// What a worker cannot begin comes back and is charged as a return; meanwhile it rests.
+    resting_worker_gives_back_what_it_cannot_begin: "
+        0ms hello w1 push 1
+        1ms arrive t1 a
+        2ms rest w1
+        2ms ended w1 t1#1 cancelled
+        3ms recorded t1
+        4ms arrive t1 a failed=1 returns=1
+        5ms hello w2 push 1
+    "
+
     /// What waited at a worker that died was not the task's fault and has a budget of its own.
     loss_before_the_start_is_a_return: "
         0ms hello w1 push 1
