@@ -47,6 +47,10 @@ test-hostile *ARGS:
 test-faults *ARGS:
     cargo test --package bulkhead-tests --test faults -- {{ ARGS }}
 
+# Memory and processes under cgroup version 2 alone: Debian's kernel under qemu, in two to four minutes
+test-cgroup2:
+    cargo test --package bulkhead-tests --test cgroup2 -- --nocapture
+
 # How long recoveries take, one fault at a time (R1 to R4 of the measured promises)
 measure-recovery:
     cargo test --package bulkhead-tests --test faults -- --nocapture --test-threads 1 \
@@ -59,6 +63,10 @@ simulate COUNT='100000' *ARGS:
 # Break the dispatcher core on purpose, one way at a time: the simulator must catch each
 simulate-mutants *NAMES:
     tests/mutants/catch.sh {{ NAMES }}
+
+# Fuzz what reads from hostile hands, on nightly: `just fuzz elf 60`; targets are in fuzz/fuzz_targets
+fuzz TARGET SECONDS='60':
+    cargo +nightly fuzz run {{ TARGET }} -- -max_total_time={{ SECONDS }} -timeout=10 -rss_limit_mb=2048
 
 # What the CI refuses: other formatting, lints, broken links in the documentation
 lint: && doc

@@ -58,27 +58,51 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     }
 }
 
+/// As [`decode`], and what is allocated for a length that the bytes merely claim stays in proportion to
+/// them: for values that a hostile process has written.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_untrusted<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    let mut values = in_proportion(bytes, 1, Some(1))?;
+    // One was asked for, and one came.
+    values.pop().ok_or(Error::Trailing { count: bytes.len() })
+}
+
 /// Decodes a list of at most `most` values, the encoding of a `Vec`, from all of `bytes`. What is
 /// allocated for a length that the bytes merely claim stays in proportion to them.
 ///
 /// # Errors
 /// As [`decode`], and [`Error::TooMany`].
 pub fn decode_sequence<T: DeserializeOwned>(bytes: &[u8], most: usize) -> Result<Vec<T>, Error> {
+    in_proportion(bytes, most, None)
+}
+
+/// Decodes values: `given` many, or as many as the bytes say first.
+fn in_proportion<T: DeserializeOwned>(bytes: &[u8], most: usize, given: Option<u64>) -> Result<Vec<T>, Error> {
     const KIB: usize = 1024;
     const MIB: usize = 1024 * KIB;
     // A number takes up to eight bytes of the limit for one of input; hence each limit is eight times
     // the longest input that comes under it. Limits are part of the type, so there are only a few.
     let standard = bincode::config::standard;
     match bytes.len() {
-        0..=1_024 => sequence(bytes, most, standard().with_limit::<{ 8 * KIB }>()),
-        1_025..=32_768 => sequence(bytes, most, standard().with_limit::<{ 256 * KIB }>()),
-        32_769..=1_048_576 => sequence(bytes, most, standard().with_limit::<{ 8 * MIB }>()),
-        _ => sequence(bytes, most, standard().with_limit::<DECODE_LIMIT>()),
+        0..=1_024 => sequence(bytes, most, given, standard().with_limit::<{ 8 * KIB }>()),
+        1_025..=32_768 => sequence(bytes, most, given, standard().with_limit::<{ 256 * KIB }>()),
+        32_769..=1_048_576 => sequence(bytes, most, given, standard().with_limit::<{ 8 * MIB }>()),
+        _ => sequence(bytes, most, given, standard().with_limit::<DECODE_LIMIT>()),
     }
 }
 
-fn sequence<T: DeserializeOwned>(bytes: &[u8], most: usize, configuration: impl Config) -> Result<Vec<T>, Error> {
-    let (count, mut at) = bincode::decode_from_slice::<u64, _>(bytes, configuration)?;
+fn sequence<T: DeserializeOwned>(
+    bytes: &[u8],
+    most: usize,
+    given: Option<u64>,
+    configuration: impl Config,
+) -> Result<Vec<T>, Error> {
+    let (count, mut at) = match given {
+        Some(count) => (count, 0),
+        None => bincode::decode_from_slice::<u64, _>(bytes, configuration)?,
+    };
     if count > most as u64 {
         return Err(Error::TooMany { count, most });
     }
@@ -112,6 +136,21 @@ mod tests {
         assert!(matches!(decode_sequence::<u8>(&[1, 7, 7], 3), Err(Error::Trailing { count: 1 })));
         assert!(matches!(decode_sequence::<u8>(&[2, 7], 3), Err(Error::Decode(_))));
         assert!(matches!(decode_sequence::<u8>(&[], 3), Err(Error::Decode(_))));
+    }
+
+    #[test]
+    fn one_value_that_is_not_trusted_is_read_whole_or_not_at_all() {
+        for length in [0, 1, 2_000] {
+            let text = "x".repeat(length);
+            let bytes = encode(&text).unwrap();
+            assert_eq!(decode_untrusted::<String>(&bytes).unwrap(), text);
+            let longer = [&bytes[..], &[0]].concat();
+            assert!(matches!(decode_untrusted::<String>(&longer), Err(Error::Trailing { count: 1 })));
+            assert!(decode_untrusted::<String>(&bytes[..bytes.len() - 1]).is_err());
+        }
+        // It claims 16 MiB, which `decode` would set aside.
+        let claim = [&[252][..], &(16u32 << 20).to_le_bytes()].concat();
+        assert!(matches!(decode_untrusted::<String>(&claim), Err(Error::Decode(_))));
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub fn receive<T: DeserializeOwned>(socket: &impl AsFd) -> nix::Result<Option<(T
     if received.length == 0 {
         return Ok(None);
     }
-    let message = codec::decode(&bytes[..received.length]).map_err(|_| Errno::EBADMSG)?;
+    let message = codec::decode_untrusted(&bytes[..received.length]).map_err(|_| Errno::EBADMSG)?;
     Ok(Some((message, received.fds)))
 }
 

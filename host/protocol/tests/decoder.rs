@@ -1,4 +1,4 @@
-//! The fuzz target of the worker messages on a stable compiler, for a bounded time: every seed of its corpus,
+//! The fuzz targets of messages on a stable compiler, for a bounded time: every seed of their corpora,
 //! changed in many ways. Also counts what decoding allocates, so that no length that some bytes merely
 //! claim makes a dispatcher hold memory.
 
@@ -7,8 +7,11 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::panic::catch_unwind;
-use std::path::Path;
 
+#[path = "../../../fuzz/src/mutate.rs"]
+mod mutate;
+#[path = "../../../fuzz/src/runner_message.rs"]
+mod runner_message;
 #[path = "../../../fuzz/src/worker_message.rs"]
 mod worker_message;
 
@@ -79,68 +82,25 @@ fn most_held(work: impl FnOnce()) -> usize {
     HELD.with(Cell::get).1 - before
 }
 
-/// Pseudorandom numbers: xorshift64, Marsaglia 2003.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound.max(1) as u64) as usize
-    }
-}
-
-/// Changes a seed as hostile or broken senders would.
-fn change(seed: &[u8], random: &mut Random) -> Vec<u8> {
-    let mut bytes = seed.to_vec();
-    for _ in 0..=random.below(4) {
-        let at = random.below(bytes.len());
-        match random.below(7) {
-            0 => bytes.truncate(at),
-            1 => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte = random.next() as u8),
-            2 => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << random.below(8)),
-            // A length in place of whatever stands there: 2 to 8 bytes follow these marks.
-            3 => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte = 251 + random.below(5) as u8),
-            4 => {
-                let claim = [&[0xFD][..], &(random.next() >> random.below(64)).to_le_bytes()].concat();
-                bytes.splice(at..at, claim).for_each(drop);
-            }
-            5 => bytes.extend_from_slice(&seed[random.below(seed.len())..]),
-            _ => drop(bytes.splice(at..at, (0..random.below(40)).map(|_| random.next() as u8)).count()),
-        }
-    }
-    bytes
-}
-
-fn seeds() -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/worker_message");
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
-    files.sort();
-    files.iter().map(|file| std::fs::read(file).unwrap()).collect()
+/// Gives a target every changed input of its corpus, and looks at what it holds meanwhile.
+fn decode_all(target: &str, least: usize, decode: fn(&[u8])) {
+    mutate::each(target, least, ROUNDS, |index, round, bytes| {
+        let mut outcome = Ok(());
+        let held = most_held(|| outcome = catch_unwind(|| decode(bytes)));
+        assert!(outcome.is_ok(), "{target}, seed {index}, round {round}: {bytes:02x?}");
+        let allowed = FIXED + PER_BYTE * bytes.len();
+        assert!(held <= allowed, "{target}, seed {index}, round {round}: {held} bytes for {} of input", bytes.len());
+    });
 }
 
 #[test]
-fn no_input_makes_the_decoder_panic_or_hold_more_than_in_proportion() {
-    let seeds = seeds();
-    assert!(seeds.len() >= 20, "{} seeds", seeds.len());
-    for (index, seed) in seeds.iter().enumerate() {
-        worker_message::decode(seed);
-        for round in 0..ROUNDS {
-            let number = (index as u64) << 32 | (round + 1);
-            // Spread, as neighbouring states give similar numbers.
-            let bytes = change(seed, &mut Random(number.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
-            let mut outcome = Ok(());
-            let held = most_held(|| outcome = catch_unwind(|| worker_message::decode(&bytes)));
-            assert!(outcome.is_ok(), "seed {index}, round {round}: {bytes:02x?}");
-            let allowed = FIXED + PER_BYTE * bytes.len();
-            assert!(held <= allowed, "seed {index}, round {round}: {held} bytes for {} of input", bytes.len());
-        }
-    }
+fn no_input_makes_the_decoder_of_worker_messages_panic_or_hold_more_than_in_proportion() {
+    decode_all("worker_message", 20, worker_message::decode);
+}
+
+#[test]
+fn no_input_makes_the_decoder_of_runner_messages_panic_or_hold_more_than_in_proportion() {
+    decode_all("runner_message", 10, runner_message::decode);
 }
 
 #[test]

@@ -176,7 +176,7 @@ fn conclude(
 const NOT_REAPED: ProcessEnd = ProcessEnd { status: SIGKILLED, user_us: 0, system_us: 0, max_rss_kib: 0, denied: None };
 const SIGKILLED: ExitStatus = ExitStatus::Signal(libc::SIGKILL);
 
-fn answer(memory: &SlotMemory, limits: &Limits) -> (Outcome, Vec<u8>) {
+pub(super) fn answer(memory: &SlotMemory, limits: &Limits) -> (Outcome, Vec<u8>) {
     // Read again, and once: lengths are checked against this copy and no other.
     let response = memory.response();
     match output_bytes(response, memory.layout().output_capacity()).and_then(|bytes| memory.output(bytes)) {

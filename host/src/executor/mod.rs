@@ -6,6 +6,7 @@ mod call;
 mod cgroup;
 mod floor;
 mod host_ids;
+mod hostile_slot;
 mod library_cache;
 mod output;
 mod pool;
@@ -30,6 +31,8 @@ use futures_util::future::BoxFuture;
 
 pub use bulkhead_protocol::task::Progress;
 pub use floor::Floor;
+#[doc(hidden)]
+pub use hostile_slot::read_hostile_slot;
 pub use pool::Executor;
 pub use probe::{
     CgroupReport, Check, Layer, LayerName, Machine, Report as SandboxReport, State, UserNamespaces, probe,

@@ -41,6 +41,29 @@ pub(in crate::executor) struct Cgroups {
     pub(super) kill: Result<Controller, Missing>,
 }
 
+/// The folders of one executor, while controllers are looked for. Controllers that share a hierarchy share
+/// a folder, which is removed with the last of them.
+struct Bases {
+    /// What each is called.
+    folder: String,
+    /// Those that were made.
+    made: Vec<Arc<Base>>,
+}
+
+impl Bases {
+    /// The folder in a group; made where it is the first.
+    fn below(&mut self, own: &Path) -> Result<Arc<Base>, Missing> {
+        let path = own.join(&self.folder);
+        if let Some(base) = self.made.iter().find(|base| base.0 == path) {
+            return Ok(Arc::clone(base));
+        }
+        make(&path)?;
+        let base = Arc::new(Base(path));
+        self.made.push(Arc::clone(&base));
+        Ok(base)
+    }
+}
+
 /// What was found of a controller.
 #[derive(Clone, Debug)]
 pub(in crate::executor) struct Finding {
@@ -59,17 +82,15 @@ impl Cgroups {
         static EXECUTORS: AtomicU64 = AtomicU64::new(0);
         let number = EXECUTORS.fetch_add(1, Ordering::Relaxed);
         let folder = format!("{PREFIX}{}-{number}", std::process::id());
-        let find = |name, file: fn(Version) -> &'static str, limit| {
+        let mut bases = Bases { folder, made: Vec::new() };
+        let mut find = |name, file: fn(Version) -> &'static str, limit| {
             let place = home(locate(name, &membership, &mountinfo)?);
-            usable(name, &place, &folder, file(place.version), limit)
+            usable(name, &place, &mut bases, file(place.version), limit)
         };
         let memory_file = |version| if version == Version::V1 { "memory.limit_in_bytes" } else { "memory.max" };
         let memory = find("memory", memory_file, "1073741824");
         let pids = find("pids", |_| "pids.max", "100");
-        let kill = locate_v2(&membership, &mountinfo).and_then(|place| killable(&home(place), &folder));
-        // One folder that two of them share must be one value, which is removed once.
-        let (pids, kill) = (shared(pids, [&memory]), shared(kill, [&memory]));
-        let kill = shared(kill, [&pids]);
+        let kill = locate_v2(&membership, &mountinfo).and_then(|place| killable(&home(place), &mut bases));
         Self { memory, pids, kill }
     }
 
@@ -104,20 +125,6 @@ impl Cgroups {
             controller.base.remove();
         }
     }
-}
-
-/// The value of another controller where both have one folder.
-fn shared<const N: usize>(
-    controller: Result<Controller, Missing>,
-    others: [&Result<Controller, Missing>; N],
-) -> Result<Controller, Missing> {
-    let mut controller = controller?;
-    for other in others.into_iter().flatten() {
-        if other.base.0 == controller.base.0 {
-            controller.base = Arc::clone(&other.base);
-        }
-    }
-    Ok(controller)
 }
 
 /// The group that was this process's before it made room in it.
@@ -172,17 +179,14 @@ fn check_in_sight(place: &Place) -> Result<(), Missing> {
 }
 
 /// Makes this executor's folder for a controller and tries a limit in it.
-fn usable(name: &str, place: &Place, folder: &str, file: &str, limit: &str) -> Result<Controller, Missing> {
+fn usable(name: &str, place: &Place, bases: &mut Bases, file: &str, limit: &str) -> Result<Controller, Missing> {
     check_in_sight(place)?;
     let own = &place.own;
     remove_leftovers(own);
     if place.version == Version::V2 && !names(&own.join("cgroup.controllers"), name) {
         return Err(Missing::NotOffered { own: own.clone() });
     }
-    let path = own.join(folder);
-    make(&path)?;
-    // Removed again where a later step fails.
-    let base = Arc::new(Base(path));
+    let base = bases.below(own)?;
     if place.version == Version::V2 {
         hand_down(name, own)?;
         enable(name, &base.0).map_err(|error| refused("enable a controller in", &base.0, &error))?;
@@ -195,11 +199,9 @@ fn usable(name: &str, place: &Place, folder: &str, file: &str, limit: &str) -> R
 }
 
 /// Makes this executor's folder in the hierarchy of version 2, if its groups can be killed.
-fn killable(place: &Place, folder: &str) -> Result<Controller, Missing> {
+fn killable(place: &Place, bases: &mut Bases) -> Result<Controller, Missing> {
     check_in_sight(place)?;
-    let path = place.own.join(folder);
-    make(&path)?;
-    let base = Arc::new(Base(path));
+    let base = bases.below(&place.own)?;
     // Since Linux 5.14. Nothing is in the group, so nothing is killed.
     let file = base.0.join("cgroup.kill");
     set(&file, "1").map_err(|error| refused("kill by", &file, &error))?;
