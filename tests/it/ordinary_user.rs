@@ -8,7 +8,7 @@ use crate::surroundings::{executables, server_with};
 
 #[test]
 fn refused_calls_are_named() {
-    let Some(user) = user() else { return };
+    let Some(user) = unprivileged(executables()) else { return };
     crate::policy::refused_calls_are_named(Options::slots(1).user(Some(user)));
 }
 
