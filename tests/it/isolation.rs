@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::surroundings::{executables, packages, server_with, without_usage};
 
 /// The package of `tests/isolated`.
-fn isolated() -> &'static [u8] {
+pub(crate) fn isolated() -> &'static [u8] {
     static PACKAGE: OnceLock<Vec<u8>> = OnceLock::new();
     PACKAGE.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a temporary folder");

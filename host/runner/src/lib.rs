@@ -16,6 +16,7 @@ mod child;
 mod fork_table;
 mod init;
 mod launch;
+mod reaper;
 mod sandbox;
 mod slot_memory;
 mod step;
