@@ -60,6 +60,18 @@ measure-recovery:
 simulate COUNT='100000' *ARGS:
     cargo run --quiet --release --package bulkhead-tests --bin simulate -- --count {{ COUNT }} {{ ARGS }}
 
+# Hostile and healthy calls, mixed: leaks, mismatches, latencies. `just soak 1000000`, `just soak 1000 --user --json`
+soak CALLS='100000' *ARGS: executables-under-test
+    cargo run --quiet --release --package bulkhead-tests --bin soak -- {{ CALLS }} {{ ARGS }}
+
+# The whole hostile table so often on every ground, and how often each row came to what it has to
+hostile-runs RUNS='100' *ARGS: executables-under-test
+    cargo run --quiet --release --package bulkhead-tests --bin soak -- --runs {{ RUNS }} {{ ARGS }}
+
+[private]
+executables-under-test:
+    cargo build --quiet --release --package bulkhead-tests --bins
+
 # Break the dispatcher core on purpose, one way at a time: the simulator must catch each
 simulate-mutants *NAMES:
     tests/mutants/catch.sh {{ NAMES }}

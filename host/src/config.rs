@@ -11,7 +11,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bulkhead_protocol::limits::{self, Limits};
+use bulkhead_protocol::function::Isolation;
+use bulkhead_protocol::limits::{self, Grants, Limits};
 use bulkhead_protocol::runner_message::MAX_SLOTS;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -174,6 +175,14 @@ pub struct FunctionCaps {
     pub threads: u32,
     /// Bytes in the private temporary folder.
     pub tmp: Size,
+    /// Whether functions may ask for the network: this host's, with all that it reaches.
+    pub network: bool,
+    /// Whether functions may ask to make processes.
+    pub processes: bool,
+    /// Whether functions may ask for new executable memory.
+    pub jit: bool,
+    /// The weakest isolation that an author can ask for.
+    pub isolation: Isolation,
 }
 
 /// Settings of one function.
@@ -261,7 +270,17 @@ impl Default for FunctionDefaults {
 
 impl Default for FunctionCaps {
     fn default() -> Self {
-        Self { timeout: seconds(HOUR_S), memory: Size(4 * GIB), cpu: seconds(HOUR_S), threads: 512, tmp: Size(GIB) }
+        Self {
+            timeout: seconds(HOUR_S),
+            memory: Size(4 * GIB),
+            cpu: seconds(HOUR_S),
+            threads: 512,
+            tmp: Size(GIB),
+            network: false,
+            processes: false,
+            jit: false,
+            isolation: Isolation::Reuse,
+        }
     }
 }
 
@@ -279,6 +298,8 @@ impl FunctionDefaults {
             log_bytes: self.log.0,
             output_bytes: self.output.0,
             result_bytes: self.result.0,
+            // Nobody has these without asking.
+            grants: Grants::default(),
         }
     }
 }

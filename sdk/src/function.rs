@@ -46,7 +46,7 @@ pub struct Declaration {
     pub network: Option<bool>,
     /// Whether it asks to start processes.
     pub processes: Option<bool>,
-    /// Whether it asks for memory that is both written and executed.
+    /// Whether it asks for new executable memory.
     pub jit: Option<bool>,
 }
 

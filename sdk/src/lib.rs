@@ -107,7 +107,9 @@ pub use {schemars, serde, serde_json, serde_json::json};
 /// | `threads = 4` | threads of a call, its first included | the host's |
 /// | `tmp = "16MiB"` | room for files in `/tmp` | the host's |
 /// | `isolation = "fresh"` | a new process per call; `"reuse"`: a warm one for many; `"exec"`: a new sandbox per call | `"fresh"` |
-/// | `network = true`, `processes = true`, `jit = true` | ask for what the sandbox refuses otherwise | `false` |
+/// | `network = true` | connections to others; refused unless the host grants it | `false` |
+/// | `processes = true` | copies of the process, which end with the call; refused unless the host grants it | `false` |
+/// | `jit = true` | new executable memory; refused unless the host grants it | `false` |
 ///
 /// ```
 /// extern crate bulkhead_sdk as bulkhead;

@@ -1,6 +1,9 @@
 //! The hostile suite, whole, on every ground that a server can stand on: run by root and by an ordinary user,
 //! with control groups and without. Of each kind one test, so that they run side by side.
 
+mod ordinary_crates;
+mod side_by_side;
+
 use std::sync::OnceLock;
 
 use bulkhead_tests::hostile::{Act, Ground, Kind, run, table};

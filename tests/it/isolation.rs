@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::surroundings::{executables, packages, server_with, without_usage};
 
 /// The package of `tests/isolated`.
-fn isolated() -> &'static [u8] {
+pub(crate) fn isolated() -> &'static [u8] {
     static PACKAGE: OnceLock<Vec<u8>> = OnceLock::new();
     PACKAGE.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -96,7 +96,7 @@ fn failures_in_reuse_and_exec_leave_nothing_behind() {
         ledger.check_again(&server, &format!("act_exec {what}"));
     }
     assert_eq!(act(&client, "act_fresh", "count"), json!([1, 0]));
-    ledger.check(&server, &client, "act_fresh");
+    ledger.check(&server, "act_fresh");
     server.stop();
 
     // A warm process has one descriptor more than a fresh one, so it is its own measure.

@@ -13,6 +13,13 @@ fn refused_calls_are_named() {
 }
 
 #[test]
+fn grants_are_held_to_their_bounds() {
+    let Some(user) = unprivileged(executables()) else { return };
+    crate::grants::network(Options::default().user(Some(user)));
+    crate::grants::processes(Options::default().user(Some(user)));
+}
+
+#[test]
 fn the_server_runs_as_that_user_and_its_data_outlive_it() {
     let Some(user) = unprivileged(executables()) else { return };
     let server = server_with(Options::slots(2).user(Some(user)), &["hello", "tmp-scratch"]);

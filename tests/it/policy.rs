@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use bulkhead_tests::hostile::settled;
 use bulkhead_tests::{Answer, Client, Options, Server, checkout, eventually};
 use nix::libc;
 use serde_json::{Value, json};
@@ -134,7 +135,7 @@ fn a_process_that_waits_in_a_refused_call_leaves_nothing_behind() {
     let server = server(Options::slots(1));
     let client = server.client();
     assert_eq!(make(&client, "plain", libc::SYS_getuid, [0; 6]).expect(200).json(), 1000);
-    let before = bulkhead_tests::hostile::settled(&server);
+    let before = settled(&server);
     for (name, number) in REFUSED {
         refused(make(&client, "plain", number, [0; 6]), name, &["0x0"; 6]);
     }

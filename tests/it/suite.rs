@@ -12,6 +12,7 @@ pub(crate) mod drain;
 pub(crate) mod faulty;
 pub(crate) mod first_endpoints;
 pub(crate) mod functions;
+pub(crate) mod grants;
 pub(crate) mod independence;
 pub(crate) mod invoke;
 pub(crate) mod isolation;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{FunctionId, PackageId};
-use crate::limits::{Limits, MAX_NAME_BYTES};
+use crate::limits::{Grants, Limits, MAX_NAME_BYTES};
 
 /// How far the calls of a function are kept apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,6 +20,15 @@ pub enum Isolation {
 }
 
 impl Isolation {
+    /// How far calls are kept apart, in order: 0 for the least.
+    pub fn strength(self) -> u8 {
+        match self {
+            Self::Reuse => 0,
+            Self::Fresh => 1,
+            Self::Exec => 2,
+        }
+    }
+
     /// The word used in manifests, on the command line and in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -76,6 +85,17 @@ pub struct FunctionDescription {
     /// Whether the function makes memory executable.
     #[serde(default)]
     pub jit: Option<bool>,
+}
+
+impl FunctionDescription {
+    /// What the author asks for beyond what every function may do.
+    pub fn grants(&self) -> Grants {
+        Grants {
+            network: self.network == Some(true),
+            processes: self.processes == Some(true),
+            jit: self.jit == Some(true),
+        }
+    }
 }
 
 /// One parameter of a function.

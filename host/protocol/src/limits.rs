@@ -49,6 +49,23 @@ pub struct Limits {
     pub output_bytes: u64,
     /// Bytes of the result.
     pub result_bytes: u64,
+    /// What the sandbox refuses to others.
+    #[serde(default)]
+    pub grants: Grants,
+}
+
+/// What a function is allowed that the sandbox refuses otherwise. A breach is refused by the system call
+/// filter, with an error inside the function.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default)]
+pub struct Grants {
+    /// Connections over TCP and UDP to whatever the host reaches.
+    pub network: bool,
+    /// Copies of its process, within [`Limits::threads`]; they end with the call.
+    pub processes: bool,
+    /// New executable memory.
+    pub jit: bool,
 }
 
 impl Limits {
@@ -71,6 +88,7 @@ impl Default for Limits {
             log_bytes: 256 * KIB,
             output_bytes: 16 * MIB,
             result_bytes: MAX_RESULT_BYTES,
+            grants: Grants::default(),
         }
     }
 }

@@ -12,7 +12,8 @@ use nix::fcntl::{FcntlArg, OFlag};
 use nix::unistd::Pid;
 
 use crate::init::exit;
-use crate::sandbox::{landlock, limits, root, seccomp};
+use crate::sandbox::landlock::Fence;
+use crate::sandbox::{limits, root, seccomp};
 use crate::slot_memory::{SlotMemory, futex_wait};
 use crate::zygote::SlotFiles;
 
@@ -88,11 +89,12 @@ fn prepare(setup: &Setup, slot: u32, files: &SlotFiles, plugin: PluginRef) -> Re
         after_fork(seed);
     }
     if let Some(fence) = &files.fence {
-        landlock::restrict(fence).map_err(at(SetupStep::Fence))?;
+        fence.restrict().map_err(at(SetupStep::Fence))?;
     }
     keep_only_own_descriptors(files).map_err(at(SetupStep::Descriptors))?;
     limits::apply_to_child(setup).map_err(at(SetupStep::Limits))?;
-    seccomp::restrict_child().map_err(at(SetupStep::Filter))
+    let scoped_signals = files.fence.as_ref().is_some_and(Fence::scopes_signals);
+    seccomp::restrict_child(setup, scoped_signals).map_err(at(SetupStep::Filter))
 }
 
 /// stdin stays `/dev/null`; the slot's pipes become stdout and stderr; all else is closed.

@@ -6,17 +6,16 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use bulkhead_protocol::packet;
-use bulkhead_protocol::runner_message::{
-    ExitStatus, HostIds, INIT_ID, InitCommand, InitReport, PLUGIN_ID, ProcessEnd, Setup,
-};
+use bulkhead_protocol::runner_message::{HostIds, INIT_ID, InitCommand, InitReport, PLUGIN_ID, ProcessEnd, Setup};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{ForkResult, Pid, fork};
 
 use crate::fork_table::ForkTable;
+use crate::reaper::Reaper;
 use crate::sandbox::privileges::{self, Keep};
 use crate::sandbox::root;
 use crate::step::{Step, StepError};
@@ -58,6 +57,8 @@ struct Init {
     signals: SignalFd,
     /// Told of refused system calls.
     supervisor: Supervisor,
+    /// Reaps, and kills what a child leaves.
+    reaper: Reaper,
 }
 
 fn start(control: &OwnedFd, setup: &Setup, zygote_socket: OwnedFd, cgroups: Vec<OwnedFd>) -> Result<Init, StepError> {
@@ -84,7 +85,8 @@ fn start(control: &OwnedFd, setup: &Setup, zygote_socket: OwnedFd, cgroups: Vec<
     privileges::drop_capabilities(Keep::Kill)?;
     privileges::become_unreachable_by_ptrace()?;
     let supervisor = Supervisor::take_over(&handover, setup.slots);
-    Ok(Init { zygote, table, signals, supervisor })
+    let reaper = Reaper::new(setup.limits.grants.processes);
+    Ok(Init { zygote, table, signals, supervisor, reaper })
 }
 
 fn join_cgroups(cgroups: &[OwnedFd]) -> Result<(), StepError> {
@@ -155,55 +157,36 @@ impl Init {
         // The zygote could have written any number there, but whatever it names is in this pid
         // namespace. Never init itself: a process cannot be its own child.
         if pid > 1 {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            self.reaper.kill(Pid::from_raw(pid));
         }
     }
 
     fn reap(&mut self, control: &OwnedFd) {
-        while let Some((pid, end)) = wait_any() {
+        let table = self.table;
+        while let Some((pid, end)) = self.reaper.next(|pid| table.child(pid).is_some()) {
             let report = if pid == self.zygote.as_raw() {
                 InitReport::ZygoteEnded { end: ProcessEnd { denied: self.supervisor.zygote_cause(), ..end } }
             } else if let Some((slot, generation)) = self.table.remove(pid) {
                 let denied = self.supervisor.cause(slot, generation);
-                InitReport::ChildEnded { slot, generation, end: ProcessEnd { denied, ..end } }
+                let report = InitReport::ChildEnded { slot, generation, end: ProcessEnd { denied, ..end } };
+                let Some(report) = self.reaper.hold(pid, report) else { continue };
+                report
             } else {
                 // An orphan of a child that may make processes; the host knows nothing of it.
                 continue;
             };
-            if packet::send(control, &report, &[]).is_err() {
-                exit(0);
-            }
+            tell(control, &report);
+        }
+        for report in self.reaper.released() {
+            tell(control, &report);
         }
     }
 }
 
-/// Reaps one ended child, if there is one, with what it used. nix has no wrapper of wait4.
-#[expect(unsafe_code, reason = "wait4 fills structures through pointers")]
-fn wait_any() -> Option<(i32, ProcessEnd)> {
-    let mut status = 0;
-    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: both pointers are to live, writable memory of the right types.
-    // __WALL: the zygote's clones count too, whatever signal they announce their end with.
-    let pid = unsafe { libc::wait4(-1, &raw mut status, libc::WNOHANG | libc::__WALL, usage.as_mut_ptr()) };
-    if pid <= 0 {
-        return None;
+fn tell(control: &OwnedFd, report: &InitReport) {
+    if packet::send(control, report, &[]).is_err() {
+        exit(0);
     }
-    // SAFETY: zeroed at first, and filled by wait4 since.
-    let usage = unsafe { usage.assume_init() };
-    let microseconds = |time: libc::timeval| time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_usec.unsigned_abs();
-    let status = if libc::WIFSIGNALED(status) {
-        ExitStatus::Signal(libc::WTERMSIG(status))
-    } else {
-        ExitStatus::Code(libc::WEXITSTATUS(status))
-    };
-    let end = ProcessEnd {
-        status,
-        user_us: microseconds(usage.ru_utime),
-        system_us: microseconds(usage.ru_stime),
-        max_rss_kib: usage.ru_maxrss.unsigned_abs(),
-        denied: None,
-    };
-    Some((pid, end))
 }
 
 /// Ends this process at once: no destructor, no atexit handler.

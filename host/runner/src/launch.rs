@@ -12,7 +12,7 @@ use nix::unistd::{Pid, pipe, read, write};
 use crate::init;
 use crate::step::{Step, StepError};
 
-/// Every namespace that Linux has, but for time.
+/// Every namespace that Linux has, but for time; a function that was granted the network has the host's.
 const NAMESPACES: i32 = libc::CLONE_NEWUSER
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWNS
@@ -42,7 +42,8 @@ fn launch(control: &OwnedFd, setup: &Setup, fds: Vec<OwnedFd>) -> Result<(), Ste
     let (go_read, go_write) = pipe().step("make a pipe")?;
     let mut pidfd: i32 = -1;
     // CLONE_PARENT makes init a child of the host, which reaps it through the pidfd.
-    let flags = NAMESPACES | libc::CLONE_PARENT | libc::CLONE_PIDFD | libc::SIGCHLD;
+    let shared = if setup.limits.grants.network { libc::CLONE_NEWNET } else { 0 };
+    let flags = (NAMESPACES & !shared) | libc::CLONE_PARENT | libc::CLONE_PIDFD | libc::SIGCHLD;
     let pid = clone(flags, &raw mut pidfd).step("clone into new namespaces")?;
     if pid == 0 {
         drop(go_write);

@@ -17,6 +17,7 @@ mod fork_table;
 mod init;
 mod launch;
 mod probe;
+mod reaper;
 mod sandbox;
 mod slot_memory;
 mod step;

@@ -15,6 +15,7 @@ use crate::child;
 use crate::fork_table::ForkTable;
 use crate::init::{REPORTED, exit};
 use crate::probe;
+use crate::sandbox::landlock::Fence;
 use crate::sandbox::{landlock, limits, privileges, root, seccomp};
 use crate::step::{Step, StepError};
 
@@ -31,7 +32,7 @@ pub(crate) struct SlotFiles {
     /// `cgroup.procs` of the slot's cgroups.
     pub(crate) cgroups: Vec<OwnedFd>,
     /// The fence around the slot's folder, where the kernel has Landlock.
-    pub(crate) fence: Option<OwnedFd>,
+    pub(crate) fence: Option<Fence>,
 }
 
 /// Runs the zygote.
@@ -82,7 +83,7 @@ fn confine(setup: &Setup, socket: &OwnedFd, handover: OwnedFd, table: ForkTable)
     privileges::drop_capabilities(privileges::Keep::Nothing)?;
     // Also no core files: a handler that the host pipes them to is not stopped by RLIMIT_CORE, core(5).
     privileges::become_unreachable_by_ptrace()?;
-    let listener = seccomp::restrict_package(setup.memory_cgroup).step("put up the system call filter")?;
+    let listener = seccomp::restrict_package(setup).step("put up the system call filter")?;
     // Whoever has the listener could let calls through. Both ends here are closed before the plugin is
     // loaded; init waits for the packet, so it comes even where there is nothing to give.
     let fds: Vec<_> = listener.iter().map(AsRawFd::as_raw_fd).collect();
@@ -147,7 +148,7 @@ fn attach(setup: &Setup, slot: u32, fds: Vec<OwnedFd>) -> Option<SlotFiles> {
     let mut fds = fds.into_iter();
     let (memory, stdout, stderr) = (fds.next()?, fds.next()?, fds.next()?);
     let published = if setup.reuse { Some(fds.next()?) } else { None };
-    let fence = landlock::ruleset(&root::slot_folder(slot)).ok()?;
+    let fence = landlock::fence(&root::slot_folder(slot), setup.limits.grants).ok()?;
     Some(SlotFiles { memory, stdout, stderr, published, cgroups: fds.collect(), fence })
 }
 

@@ -148,6 +148,10 @@ async fn describe(client: &Client, function: &str, output: &Output) -> anyhow::R
     facts.row([plain("wall time"), plain(format!("{} ms", limits.timeout_ms))]);
     facts.row([plain("memory"), plain(format!("{} MiB", limits.memory_bytes >> 20))]);
     facts.row([plain("threads"), plain(limits.threads)]);
+    let grants =
+        [(limits.grants.network, "network"), (limits.grants.processes, "processes"), (limits.grants.jit, "jit")];
+    let granted: Vec<_> = grants.into_iter().filter(|(granted, _)| *granted).map(|(_, word)| word).collect();
+    facts.row([plain("granted"), plain(granted.join(", "))]);
     output.table(&facts)?;
     let mut parameters = Table::new(&["PARAMETER", "REQUIRED", "TYPE", "DESCRIPTION"]);
     for parameter in &function.parameters {

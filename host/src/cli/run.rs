@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use bulkhead_protocol::function::{Function, FunctionDescription, PackageDescription};
 use bulkhead_protocol::id::{FunctionId, TaskId};
-use bulkhead_protocol::limits::Limits;
+use bulkhead_protocol::limits::{Grants, Limits};
 use bulkhead_protocol::outcome::Report;
 use bulkhead_protocol::package as package_file;
 use bulkhead_protocol::task::Encoding;
@@ -47,9 +47,23 @@ pub(super) struct Args {
     /// Wall time of the call; the function's own limit when absent.
     #[arg(long, value_name = "DURATION")]
     timeout: Option<DurationText>,
+    /// Grant what the function asks for, on this machine and for this call.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT", help_heading = "Sandbox")]
+    grant: Vec<Grant>,
     /// Where to run it.
     #[command(flatten)]
     sandbox: SandboxArgs,
+}
+
+/// What a function can be granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Grant {
+    /// Connections to whatever this machine reaches, itself included.
+    Network,
+    /// Copies of its process.
+    Processes,
+    /// New executable memory.
+    Jit,
 }
 
 /// Builds or reads a package, and calls one function of it.
@@ -72,7 +86,7 @@ async fn call(sandbox: &Sandbox, args: &Args, package: &[u8], library: &[u8], in
     let call = Call {
         task: TaskId(Uuid::now_v7()),
         attempt: 1,
-        function: Arc::new(function(package, index, entry)?),
+        function: Arc::new(function(package, index, entry, &args.grant)?),
         encoding: Encoding::Json,
         input,
         timeout: args.timeout.map(|timeout| timeout.0),
@@ -118,7 +132,8 @@ fn select<'a>(
 }
 
 /// The function as a server would register it with default settings.
-fn function(package: &[u8], index: u32, entry: &FunctionDescription) -> anyhow::Result<Function> {
+fn function(package: &[u8], index: u32, entry: &FunctionDescription, granted: &[Grant]) -> anyhow::Result<Function> {
+    let limits = Limits { grants: grants(entry, granted)?, ..entry.limits.over(&Limits::default()) };
     Ok(Function {
         id: FunctionId(Uuid::new_v4()),
         name: entry.name.clone(),
@@ -126,11 +141,27 @@ fn function(package: &[u8], index: u32, entry: &FunctionDescription) -> anyhow::
         package: package_file::id_of(package),
         index,
         entry: entry.name.clone(),
-        limits: entry.limits.over(&Limits::default()),
+        limits,
         isolation: entry.isolation.unwrap_or_default(),
         description: serde_json::to_string(entry).context("failed to describe the function")?,
         registered_at_ms: 0,
     })
+}
+
+/// What the function asks for, if all of it was granted.
+fn grants(entry: &FunctionDescription, granted: &[Grant]) -> Result<Grants, Failure> {
+    let asked = entry.grants();
+    for (asked, grant, word) in [
+        (asked.network, Grant::Network, "network"),
+        (asked.processes, Grant::Processes, "processes"),
+        (asked.jit, Grant::Jit, "jit"),
+    ] {
+        if asked && !granted.contains(&grant) {
+            let failure = Failure::new(Exit::Usage, format!("the function {} asks for {word} = true", entry.name));
+            return Err(failure.hint(format!("`--grant {word}` gives it that on this machine")));
+        }
+    }
+    Ok(asked)
 }
 
 fn show(report: Report, output: &Output) -> anyhow::Result<Exit> {
@@ -176,5 +207,18 @@ mod tests {
         let failure = select(&description(&["a", "b"]), None).unwrap_err();
         assert_eq!(failure.details, ["it has a, b"]);
         assert!(select(&description(&["a"]), Some("b")).is_err());
+    }
+
+    #[test]
+    fn what_a_function_asks_for_is_granted_by_whoever_runs_it() {
+        let mut asks = description(&["a"]).functions.remove(0);
+        assert_eq!(grants(&asks, &[]).unwrap(), Grants::default());
+        asks.network = Some(true);
+        asks.jit = Some(true);
+        for short in [&[][..], &[Grant::Network], &[Grant::Jit, Grant::Processes]] {
+            assert!(grants(&asks, short).is_err(), "{short:?}");
+        }
+        let granted = grants(&asks, &[Grant::Jit, Grant::Network]).unwrap();
+        assert_eq!(granted, Grants { network: true, processes: false, jit: true });
     }
 }

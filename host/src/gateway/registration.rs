@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bulkhead_protocol::function::{FunctionDescription, Isolation, PackageDescription, check_name};
 use bulkhead_protocol::id::PackageId;
-use bulkhead_protocol::limits::Limits;
+use bulkhead_protocol::limits::{Grants, Limits};
 use bulkhead_protocol::package as package_file;
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
@@ -162,7 +162,7 @@ fn new_function(
         index: u32::try_from(index).unwrap_or(u32::MAX),
         entry: description.name.clone(),
         limits: effective_limits(description, &gateway.defaults, &gateway.caps)?,
-        isolation: description.isolation.unwrap_or_default(),
+        isolation: effective_isolation(description, &gateway.caps)?,
         description: json,
         registered_at_ms: unix_ms(),
     })
@@ -191,10 +191,47 @@ fn effective_limits(
         };
         return Err(Problem::over_limit(Kind::LimitAboveCap, limit, cap, Some(asked), detail));
     }
-    let limits = asked.over(defaults);
+    let limits = Limits { grants: effective_grants(description, caps)?, ..asked.over(defaults) };
     // Processor time counts by process: a default of the server's must not end some later call.
     let kept = description.isolation == Some(Isolation::Reuse);
     Ok(if kept { Limits { cpu_ms: None, ..limits } } else { limits })
+}
+
+/// What the author asks for beyond what every function may do, refused where this server does not grant it.
+fn effective_grants(description: &FunctionDescription, caps: &FunctionCaps) -> Result<Grants, Problem> {
+    let asked = description.grants();
+    for (grant, asked, cap) in [
+        ("network", asked.network, caps.network),
+        ("processes", asked.processes, caps.processes),
+        ("jit", asked.jit, caps.jit),
+    ] {
+        if asked && !cap {
+            let name = &description.name;
+            let detail = format!("function {name} asks for {grant} = true; this server's cap is caps.{grant} = false");
+            return Err(Problem::over_limit(Kind::LimitAboveCap, grant, 0, Some(1), detail));
+        }
+    }
+    Ok(asked)
+}
+
+/// How far calls are kept apart: as the author asks, refused below the weakest that this server runs. Who
+/// asks for nothing gets `fresh`, or what is stricter.
+fn effective_isolation(description: &FunctionDescription, caps: &FunctionCaps) -> Result<Isolation, Problem> {
+    let weakest = caps.isolation;
+    match description.isolation {
+        Some(asked) if asked.strength() < weakest.strength() => {
+            let (name, asked_word, weakest_word) = (&description.name, asked.as_str(), weakest.as_str());
+            let detail = format!(
+                "function {name} asks for isolation = \"{asked_word}\"; this server's cap is caps.isolation = \
+                 \"{weakest_word}\""
+            );
+            let (value, asked) = (u64::from(weakest.strength()), u64::from(asked.strength()));
+            Err(Problem::over_limit(Kind::LimitAboveCap, "isolation", value, Some(asked), detail))
+        }
+        Some(asked) => Ok(asked),
+        None if weakest == Isolation::Exec => Ok(Isolation::Exec),
+        None => Ok(Isolation::default()),
+    }
 }
 
 #[cfg(test)]

@@ -29,16 +29,6 @@ pub enum Error {
     /// A function has a name that cannot be registered.
     #[error("a function of the package has an invalid name")]
     InvalidName(#[source] InvalidName),
-    /// A function needs what this version grants to none.
-    #[error(
-        "the function {name} asks for {grant}, which this version grants to no function: remove it from its attribute"
-    )]
-    NotGranted {
-        /// The function.
-        name: String,
-        /// `network`, `processes` or `jit`.
-        grant: &'static str,
-    },
     /// A function limits its processor time and keeps its process: the kernel counts by process, so
     /// the limit would end some later call.
     #[error(
@@ -46,6 +36,15 @@ pub enum Error {
          process: remove `cpu`, or use \"fresh\""
     )]
     ProcessorTimeInReuse {
+        /// The function.
+        name: String,
+    },
+    /// A function makes processes and keeps its own: they would have no call to end with.
+    #[error(
+        "the function {name} has isolation \"reuse\" and asks for processes, which end with the process of their \
+         call: remove `processes`, or use \"fresh\""
+    )]
+    ProcessesInReuse {
         /// The function.
         name: String,
     },
@@ -79,9 +78,8 @@ pub fn check_description(description: &PackageDescription) -> Result<(), Error> 
         if function.isolation == Some(Isolation::Reuse) && function.limits.cpu_ms.is_some() {
             return Err(Error::ProcessorTimeInReuse { name: function.name.clone() });
         }
-        let grants = [("network", function.network), ("processes", function.processes), ("jit", function.jit)];
-        if let Some((grant, _)) = grants.into_iter().find(|(_, asked)| *asked == Some(true)) {
-            return Err(Error::NotGranted { name: function.name.clone(), grant });
+        if function.isolation == Some(Isolation::Reuse) && function.processes == Some(true) {
+            return Err(Error::ProcessesInReuse { name: function.name.clone() });
         }
     }
     match &description.error {
@@ -110,22 +108,21 @@ mod tests {
     }
 
     #[test]
-    fn what_no_function_is_granted_is_refused() {
-        let mut asks = description(&["a"]);
-        asks.functions[0].jit = Some(false);
-        assert_eq!(check_description(&asks), Ok(()));
-        asks.functions[0].network = Some(true);
-        let refused = Error::NotGranted { name: "a".to_owned(), grant: "network" };
-        assert_eq!(check_description(&asks), Err(refused));
-    }
-
-    #[test]
     fn processor_time_is_limited_only_where_a_process_is_one_call() {
         let mut asks = description(&["a"]);
         asks.functions[0].limits.cpu_ms = Some(1000);
         assert_eq!(check_description(&asks), Ok(()));
         asks.functions[0].isolation = Some(Isolation::Reuse);
         assert_eq!(check_description(&asks), Err(Error::ProcessorTimeInReuse { name: "a".to_owned() }));
+    }
+
+    #[test]
+    fn processes_are_made_only_where_a_process_is_one_call() {
+        let mut asks = description(&["a"]);
+        asks.functions[0].processes = Some(true);
+        assert_eq!(check_description(&asks), Ok(()));
+        asks.functions[0].isolation = Some(Isolation::Reuse);
+        assert_eq!(check_description(&asks), Err(Error::ProcessesInReuse { name: "a".to_owned() }));
     }
 
     #[test]

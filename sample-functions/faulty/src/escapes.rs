@@ -170,22 +170,27 @@ pub fn kill_minus_one() -> Vec<Attempt> {
         .collect()
 }
 
-/// Kills the processes that may be its siblings: all with numbers up to `most` (64 unless given) but itself.
+/// Kills the processes that may be its siblings: all with numbers up to `most` (64 unless given) but itself. Goes on
+/// for `stay_ms` milliseconds, for others to kill.
 ///
 /// Expected: errno inside (EPERM) for each; calls beside it go on.
 ///
 /// ```json
-/// {"most": 64}
+/// {"most": 64, "stay_ms": 100}
 /// ```
 #[bulkhead::function]
-pub fn kill_sibling(most: Option<i32>) -> Vec<Attempt> {
+pub fn kill_sibling(most: Option<i32>, stay_ms: Option<u64>) -> Vec<Attempt> {
+    let half = Duration::from_millis(stay_ms.unwrap_or(0) / 2);
+    std::thread::sleep(half);
     let others = (1..=most.unwrap_or(64)).map(Pid::from_raw).filter(|pid| *pid != Pid::this());
-    others
+    let attempts = others
         .map(|pid| {
             let killed = kill(pid, Signal::SIGKILL).map(|()| format!("killed {pid}")).map_err(io::Error::from);
             Attempt::new(format!("kill {pid}"), killed)
         })
-        .collect()
+        .collect();
+    std::thread::sleep(half);
+    attempts
 }
 
 /// Makes sockets of all families, and one with a name that needs no file.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -13,6 +14,10 @@ use crate::server::Server;
 
 /// Runners that a server keeps at most (`MAX_RUNNERS` of its pool).
 const MOST_RUNNERS: usize = 64;
+/// How long what a call has left may stay before it counts as left behind.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// What a server with one slot must hold: the same for each function that has a runner.
 pub struct Ledger {
@@ -61,38 +66,62 @@ impl Ledger {
 
     /// Checks that the canary answers and that the server holds what its runners need and nothing else.
     #[track_caller]
-    pub fn check(&mut self, server: &Server, client: &Client, function: &str) {
-        canary(client);
-        if !self.called.iter().any(|called| called == function) {
-            self.called.push(function.to_owned());
-        }
+    pub fn check(&mut self, server: &Server, function: &str) {
+        self.note(function);
         self.check_again(server, function);
     }
 
     /// The same after a call of a function that keeps no runner.
     #[track_caller]
-    pub fn check_again(&self, server: &Server, function: &str) {
+    pub fn check_again(&self, server: &Server, what: &str) {
         canary(&server.client());
+        eventually(&format!("{what} leaves nothing behind"), || self.compare(server));
+    }
+
+    /// The same for those who count and go on: what is left behind for longer than [`PATIENCE`].
+    ///
+    /// # Errors
+    /// What there is more or less of.
+    pub fn look(&mut self, server: &Server, client: &Client, function: Option<&str>) -> Result<(), String> {
+        canary(client);
+        if let Some(function) = function {
+            self.note(function);
+        }
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.compare(server) {
+                Err(_) if Instant::now() < deadline => std::thread::sleep(LOOK_AGAIN),
+                compared => return compared,
+            }
+        }
+    }
+
+    /// Expects a runner of this function from now on.
+    fn note(&mut self, function: &str) {
+        if !self.called.iter().any(|called| called == function) {
+            self.called.push(function.to_owned());
+        }
+    }
+
+    fn compare(&self, server: &Server) -> Result<(), String> {
         let runners = self.called.len().min(MOST_RUNNERS);
         let each = |first: usize, idle: usize| idle + runners * (first - idle);
-        eventually(&format!("{function} leaves nothing behind"), || {
-            let now = server.footprint();
-            let expected = [
-                each(self.first.processes, 0),
-                0,
-                each(self.first.descriptors, self.idle.descriptors),
-                each(self.first.cgroups.len(), self.idle.cgroups.len()),
-            ];
-            let processes = now.processes + (expected[0].saturating_sub(now.processes)).min(self.excused);
-            let counts = [processes, now.zombies, now.descriptors, now.cgroups.len()];
-            if counts != expected {
-                return Err(format!("processes, zombies, descriptors, cgroups: {counts:?} instead of {expected:?}"));
-            }
-            if now.temporary.is_empty() && now.mounts == self.idle.mounts && now.kept == self.first.kept {
-                return Ok(());
-            }
-            Err(format!("{now:#?} instead of {:#?}", self.first))
-        });
+        let now = server.footprint();
+        let expected = [
+            each(self.first.processes, 0),
+            0,
+            each(self.first.descriptors, self.idle.descriptors),
+            each(self.first.cgroups.len(), self.idle.cgroups.len()),
+        ];
+        let processes = now.processes + (expected[0].saturating_sub(now.processes)).min(self.excused);
+        let counts = [processes, now.zombies, now.descriptors, now.cgroups.len()];
+        if counts != expected {
+            return Err(format!("processes, zombies, descriptors, cgroups: {counts:?} instead of {expected:?}"));
+        }
+        if now.temporary.is_empty() && now.mounts == self.idle.mounts && now.kept == self.first.kept {
+            return Ok(());
+        }
+        Err(format!("{now:#?} instead of {:#?}", self.first))
     }
 }
 

@@ -3,14 +3,22 @@
 
 mod expected;
 mod ground;
+mod latency;
 mod ledger;
+mod runs;
+mod soak;
 mod table;
+mod tally;
 
 pub use expected::{Expected, without_usage};
 pub(crate) use ground::DELEGATED;
 pub use ground::{Delegation, Ground, Groups, unprivileged};
+pub use latency::{Beside, Latency, Measured};
 pub use ledger::{Ledger, settled};
+pub use runs::{Ran, Runs};
+pub use soak::{Soak, Soaked};
 pub use table::{Act, Kind, Row, table};
+pub use tally::{Matches, Spread, Tally};
 
 use super::client::{Answer, Client};
 use super::packages::Packages;
@@ -49,7 +57,7 @@ pub fn run<'a>(server: &Server, packages: &Packages, rows: impl IntoIterator<Ite
             ledger.excuse_child();
         }
         match &row.act {
-            Act::Call { function, .. } => ledger.check(server, &client, function),
+            Act::Call { function, .. } => ledger.check(server, function),
             Act::Register(_) => ledger.check_again(server, row.name),
         }
     }

@@ -67,7 +67,24 @@ pub struct Row {
     pub expected: Expected,
 }
 
+/// Functions that take long without a deadline or a lack of memory.
+const SLOW: [&str; 8] = [
+    "huge_result",
+    "inode_bomb",
+    "secret_left_in_shared_memory",
+    "stderr_flood",
+    "stdout_flood",
+    "thread_bomb",
+    "tmp_made_hard_to_clean",
+    "too_much_cpu",
+];
+
 impl Row {
+    /// Whether it is not over at once.
+    pub fn is_slow(&self) -> bool {
+        matches!(self.kind, Kind::LoadFailed | Kind::TimedOut | Kind::OutOfMemory) || SLOW.contains(&self.name)
+    }
+
     /// The same with arguments.
     fn with(mut self, name: &'static str, given: Value) -> Self {
         self.name = name;

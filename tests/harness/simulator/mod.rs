@@ -25,7 +25,7 @@ mod names;
 mod network;
 mod plan;
 mod profile;
-mod random;
+pub(crate) mod random;
 mod store;
 mod trace;
 mod verdict;

@@ -11,7 +11,7 @@ use super::*;
 use crate::codec;
 use crate::function::Isolation;
 use crate::id::FunctionId;
-use crate::limits::{LimitKind, Limits};
+use crate::limits::{Grants, LimitKind, Limits};
 use crate::outcome::{Logs, Outcome, Usage};
 use crate::task::Encoding;
 
@@ -64,6 +64,7 @@ fn assignment() -> Assignment {
         log_bytes: 5,
         output_bytes: 6,
         result_bytes: 7,
+        grants: Grants { network: true, processes: false, jit: true },
     };
     let function = Function {
         id: FunctionId(Uuid::from_u128(0x2021_2223_2425_2627_2829_2A2B_2C2D_2E2F)),
@@ -145,7 +146,7 @@ fn to_worker() -> Vec<(ToWorker, &'static str)> {
             "02 10 000102030405060708090a0b0c0d0e0f 03 \
              10 202122232425262728292a2b2c2d2e2f 06 726573697a65 02 \
              cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc 01 03 72756e \
-             fb60ea fd0000000001000000 01 05 01 02 03 04 05 06 07 02 00 fd0068e5cf8b010000 \
+             fb60ea fd0000000001000000 01 05 01 02 03 04 05 06 07 01 00 01 02 00 fd0068e5cf8b010000 \
              02 7b7d 01 09 01 02 0708",
         ),
         (ToWorker::Cancel { id: id() }, "03 10 000102030405060708090a0b0c0d0e0f 03"),

@@ -5,6 +5,7 @@
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use bulkhead_protocol::limits::Grants;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
@@ -37,8 +38,10 @@ const ACCESS_FS_REFER: u64 = 1 << 13;
 const ACCESS_FS_TRUNCATE: u64 = 1 << 14;
 /// `LANDLOCK_ACCESS_FS_IOCTL_DEV`, ABI 5.
 const ACCESS_FS_IOCTL_DEV: u64 = 1 << 15;
-/// `LANDLOCK_ACCESS_NET_BIND_TCP | LANDLOCK_ACCESS_NET_CONNECT_TCP`, ABI 4.
-const ACCESS_NET: u64 = 0b11;
+/// `LANDLOCK_ACCESS_NET_BIND_TCP`, ABI 4.
+const BIND_TCP: u64 = 0b01;
+/// `LANDLOCK_ACCESS_NET_CONNECT_TCP`, ABI 4.
+const CONNECT_TCP: u64 = 0b10;
 /// `LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL`, ABI 6.
 const SCOPED: u64 = 0b11;
 /// `LANDLOCK_ACCESS_FS_EXECUTE | MAKE_CHAR | MAKE_BLOCK | MAKE_SOCK`: of no use in a scratch folder.
@@ -48,8 +51,16 @@ const READ_FILE: u64 = 1 << 2;
 /// `LANDLOCK_ACCESS_FS_WRITE_FILE`.
 const WRITE_FILE: u64 = 1 << 1;
 
+/// What a child is put behind.
+pub(crate) struct Fence {
+    /// The rules.
+    ruleset: OwnedFd,
+    /// The version of Landlock's interface that this kernel has.
+    abi: i64,
+}
+
 /// Prepares the fence for a slot's folder; `None` where the kernel has no Landlock.
-pub(crate) fn ruleset(folder: &str) -> nix::Result<Option<OwnedFd>> {
+pub(crate) fn fence(folder: &str, grants: Grants) -> nix::Result<Option<Fence>> {
     let abi = match abi_version() {
         Ok(abi) => abi,
         Err(Errno::ENOSYS | Errno::EOPNOTSUPP) => return Ok(None),
@@ -58,8 +69,9 @@ pub(crate) fn ruleset(folder: &str) -> nix::Result<Option<OwnedFd>> {
     let from = |version, bits| if abi >= version { bits } else { 0 };
     let handled_access_fs =
         ACCESS_FS_V1 | from(2, ACCESS_FS_REFER) | from(3, ACCESS_FS_TRUNCATE) | from(5, ACCESS_FS_IOCTL_DEV);
-    let attributes =
-        RulesetAttributes { handled_access_fs, handled_access_net: from(4, ACCESS_NET), scoped: from(6, SCOPED) };
+    // A function with network connects, and serves nobody all the same.
+    let handled_access_net = from(4, if grants.network { BIND_TCP } else { BIND_TCP | CONNECT_TCP });
+    let attributes = RulesetAttributes { handled_access_fs, handled_access_net, scoped: from(6, SCOPED) };
     let known = match abi {
         ..4 => 8,
         4..6 => 16,
@@ -74,14 +86,24 @@ pub(crate) fn ruleset(folder: &str) -> nix::Result<Option<OwnedFd>> {
     allow(&ruleset, "/dev", handled_access_fs & READ_FILE)?;
     // The one that is written to. A writable /dev/zero would be memory to share, which no rlimit counts.
     allow(&ruleset, "/dev/null", handled_access_fs & (READ_FILE | WRITE_FILE))?;
-    Ok(Some(ruleset))
+    if grants.network {
+        allow(&ruleset, "/etc", handled_access_fs & READ_FILE)?;
+    }
+    Ok(Some(Fence { ruleset, abi }))
 }
 
-/// Puts this thread, and all that it will start, behind the fence.
-pub(crate) fn restrict(ruleset: &OwnedFd) -> nix::Result<()> {
-    // SAFETY: takes numbers and touches no memory.
-    let result = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0) };
-    Errno::result(result).map(drop)
+impl Fence {
+    /// Whether signals end at it, Landlock ABI 6.
+    pub(crate) fn scopes_signals(&self) -> bool {
+        self.abi >= 6
+    }
+
+    /// Puts this thread, and all that it will start, behind the fence.
+    pub(crate) fn restrict(&self) -> nix::Result<()> {
+        // SAFETY: takes numbers and touches no memory.
+        let result = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, self.ruleset.as_raw_fd(), 0) };
+        Errno::result(result).map(drop)
+    }
 }
 
 fn abi_version() -> nix::Result<i64> {

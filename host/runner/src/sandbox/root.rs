@@ -18,6 +18,10 @@ use crate::step::{Step, StepError};
 pub(crate) const PLUGIN: &str = "/plugin.so";
 /// What a Rust or C program may expect of `/dev`.
 const DEVICES: [&CStr; 3] = [c"/dev/null", c"/dev/zero", c"/dev/urandom"];
+/// What finds addresses by names, and trust in certificates, beside what was granted to use the network.
+/// Hosts without one have it elsewhere.
+const NETWORK_FILES: [&CStr; 4] =
+    [c"/etc/resolv.conf", c"/etc/hosts", c"/etc/nsswitch.conf", c"/etc/ssl/certs/ca-certificates.crt"];
 /// A folder that every host has; the new root is built on it, unseen from outside.
 const STAGE: &str = "/tmp";
 /// The root holds folders and mount points only.
@@ -37,6 +41,9 @@ pub(crate) fn build(setup: &Setup, become_user: impl FnOnce() -> Result<(), Step
     let library = CString::new(setup.library.as_str()).map_err(|_| Errno::EINVAL).step("open the plugin")?;
     let library = open_tree(&library).step("open the plugin")?;
     let devices = DEVICES.map(|device| open_tree(device).step("open a device"));
+    let network_files: &[_] = if setup.limits.grants.network { &NETWORK_FILES } else { &[] };
+    let network_files: Vec<_> =
+        network_files.iter().filter_map(|path| Some((open_tree(path).ok()?, path.to_str().ok()?))).collect();
 
     become_user()?;
 
@@ -50,6 +57,16 @@ pub(crate) fn build(setup: &Setup, become_user: impl FnOnce() -> Result<(), Step
     for (tree, device) in devices.into_iter().zip(DEVICES) {
         let path = device.to_str().map_err(|_| Errno::EINVAL).step("name a device")?;
         attach(&tree?, &path[1..], libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC)?;
+    }
+    if setup.limits.grants.network {
+        // There whatever is in it: the fence of a child names it.
+        fs::create_dir("etc").step("make a folder")?;
+    }
+    for (tree, path) in &network_files {
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        fs::create_dir_all(&folder[1..]).step("make a folder")?;
+        let attributes = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+        attach(tree, &path[1..], attributes | libc::MOUNT_ATTR_NOEXEC)?;
     }
     mount_slot_folders(setup)?;
     let read_only = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | hardened;

@@ -201,6 +201,7 @@ fn usable(name: &str, place: &Place, bases: &mut Bases, file: &str, limit: &str)
 /// Makes this executor's folder in the hierarchy of version 2, if its groups can be killed.
 fn killable(place: &Place, bases: &mut Bases) -> Result<Controller, Missing> {
     check_in_sight(place)?;
+    remove_leftovers(&place.own);
     let base = bases.below(&place.own)?;
     // Since Linux 5.14. Nothing is in the group, so nothing is killed.
     let file = base.0.join("cgroup.kill");

@@ -68,6 +68,40 @@ fn every_limit_that_an_author_can_ask_for_has_a_cap() {
     }
 }
 
+#[test]
+fn grants_and_isolation_are_capped_like_numbers() {
+    let asks = |grant: &str| {
+        let json = serde_json::json!({"name": "a", grant: true});
+        serde_json::from_value::<FunctionDescription>(json).unwrap()
+    };
+    let caps = FunctionCaps::default();
+    for grant in ["network", "processes", "jit"] {
+        let refused = effective_grants(&asks(grant), &caps).unwrap_err();
+        assert_eq!(refused.kind(), Some(Kind::LimitAboveCap), "{grant}");
+    }
+    let all = FunctionCaps { network: true, processes: true, jit: true, ..caps.clone() };
+    assert!(effective_grants(&asks("network"), &all).unwrap().network);
+    // What nobody asks for nobody gets.
+    assert_eq!(effective_grants(&asks("doc_free"), &all).unwrap(), Grants::default());
+
+    let isolated = |isolation| FunctionDescription { isolation, ..asks("doc_free") };
+    let given = |isolation, weakest| {
+        effective_isolation(&isolated(isolation), &FunctionCaps { isolation: weakest, ..caps.clone() }).ok()
+    };
+    use Isolation::{Exec, Fresh, Reuse};
+    for (asked, weakest, expected) in [
+        (None, Reuse, Some(Fresh)),
+        (None, Exec, Some(Exec)),
+        (Some(Reuse), Reuse, Some(Reuse)),
+        (Some(Reuse), Fresh, None),
+        (Some(Fresh), Fresh, Some(Fresh)),
+        (Some(Fresh), Exec, None),
+        (Some(Exec), Exec, Some(Exec)),
+    ] {
+        assert_eq!(given(asked, weakest), expected, "{asked:?} where {weakest:?} is the weakest");
+    }
+}
+
 fn agreement(told: &str, asked: &PackageDescription) -> Result<(), Problem> {
     let manifest = package_file::Manifest {
         name: "sample".to_owned(),

@@ -2,26 +2,38 @@
 //!
 //! Two filters stack; the kernel takes the stricter answer of both. The *package* filter is put up
 //! before the plugin is loaded and holds for load-time code, zygote and children; what it refuses is
-//! told to init, see [`crate::supervisor`]. The *child* filter
-//! takes from each child what only the zygote needs: forking, further filters, signals to others.
+//! told to init, see [`crate::supervisor`]. The *child* filter takes from each child what only the
+//! zygote needs: forking, further filters, signals to others.
 
+mod arch;
 mod filter;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod real_child;
 mod rules;
 
 pub(crate) use rules::CHILD_FORK;
 
 use std::os::fd::{FromRawFd, OwnedFd};
 
+use bulkhead_protocol::runner_message::Setup;
 use nix::errno::Errno;
+
+use arch::Arch;
+use filter::{Action, Defaults};
+use rules::Policy;
+
+/// To a system call that is newer than our tables: as if the kernel were as old as they are.
+const UNKNOWN: Action = Action::Errno(libc::ENOSYS);
 
 /// Puts up the filter that holds from before the plugin is loaded. Gives the listener at which the
 /// calls that it refuses are told; `None` where this kernel or an outer sandbox leaves us none, and
 /// such a call kills with SIGSYS.
-pub(crate) fn restrict_package(memory_cgroup: bool) -> nix::Result<Option<OwnedFd>> {
-    // The first rule of a call counts.
-    let before = if memory_cgroup { &[] } else { rules::WITHOUT_MEMORY_CGROUP };
-    let rules: Vec<_> = before.iter().chain(rules::PACKAGE).copied().collect();
-    let notifying = filter::compile(&rules, filter::Action::Notify);
+pub(crate) fn restrict_package(setup: &Setup) -> nix::Result<Option<OwnedFd>> {
+    let rules = rules::package(policy(setup, false));
+    let compile = |unlisted| filter::compile(&rules, Defaults { unlisted, unknown: UNKNOWN }, Arch::NATIVE);
+    let notifying = compile(Action::Notify);
     // WAIT_KILLABLE_RECV, Linux 5.19: once init was told, no signal but SIGKILL gets the caller out.
     let listener = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
     for flags in [listener | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, listener] {
@@ -32,14 +44,20 @@ pub(crate) fn restrict_package(memory_cgroup: bool) -> nix::Result<Option<OwnedF
             Err(errno) => return Err(errno),
         }
     }
-    install(&filter::compile(&rules, filter::Action::KillProcess), 0).map(|_| None)
+    install(&compile(Action::KillProcess), 0).map(|_| None)
 }
 
-/// Puts up the filter that holds in a child, on top of the other.
-pub(crate) fn restrict_child() -> nix::Result<()> {
+/// Puts up the filter that holds in a child, on top of the other. `scoped_signals`: whether Landlock keeps
+/// the child's signals within its own processes.
+pub(crate) fn restrict_child(setup: &Setup, scoped_signals: bool) -> nix::Result<()> {
     let own_pid = [nix::unistd::getpid().as_raw().unsigned_abs().into()];
-    let rules: Vec<_> = rules::CHILD.iter().copied().chain(rules::signals_to_only(&own_pid)).collect();
-    install(&filter::compile(&rules, filter::Action::Allow), 0).map(drop)
+    let rules = rules::child(policy(setup, scoped_signals), &own_pid);
+    let defaults = Defaults { unlisted: Action::Allow, unknown: Action::Allow };
+    install(&filter::compile(&rules, defaults, Arch::NATIVE), 0).map(drop)
+}
+
+fn policy(setup: &Setup, scoped_signals: bool) -> Policy {
+    Policy { grants: setup.limits.grants, memory_cgroup: setup.memory_cgroup, scoped_signals }
 }
 
 /// Puts up a filter; with the flag for it, the result is the descriptor of a listener.
