@@ -78,7 +78,8 @@ simulate-mutants *NAMES:
 
 # Fuzz what reads from hostile hands, on nightly: `just fuzz elf 60`; targets are in fuzz/fuzz_targets
 fuzz TARGET SECONDS='60':
-    cargo +nightly fuzz run {{ TARGET }} -- -max_total_time={{ SECONDS }} -timeout=10 -rss_limit_mb=2048
+    cargo +nightly fuzz run {{ if TARGET =~ "^(elf|slot)$" { "--features host" } else { "" } }} {{ TARGET }} -- \
+        -max_total_time={{ SECONDS }} -timeout=10 -rss_limit_mb=2048
 
 # What the CI refuses: other formatting, lints, broken links in the documentation
 lint: && doc

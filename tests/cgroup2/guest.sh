@@ -32,11 +32,11 @@ delegate() { # NAME USER
     for file in cgroup.procs cgroup.subtree_control cgroup.threads; do chown "$2" "/sys/fs/cgroup/$1/$file"; done
 }
 
-# Runs a command as a user in a group.
+# Runs a command as a user in a group; /tmp/pid says which process it is.
 inside() { # NAME USER COMMAND…
     group=$1 user=$2
     shift 2
-    sh -c "echo 0 > /sys/fs/cgroup/$group/cgroup.procs && exec su -s /bin/sh $user -c 'exec $*'"
+    sh -c "echo \$\$ > /tmp/pid; echo 0 > /sys/fs/cgroup/$group/cgroup.procs && exec su -s /bin/sh $user -c 'exec $*'"
 }
 
 say() { # KIND NAME COMMAND… : what it printed and its exit code, on one line
@@ -52,7 +52,6 @@ suite() { # SETTING USER
     delegate "$1" "$2"
     mkdir "/tmp/$1" && chown "$2" "/tmp/$1"
     say doctor "$1" inside "$1" "$2" bulkhead doctor --json
-    # Registered before the server that is looked at has a folder.
     inside "$1" "$2" bulkhead up --slots 2 --data "/tmp/$1/data" > "/tmp/$1/log" 2>&1 &
     for package in /packages/*.bhpkg; do
         # The server may still be on its way.
@@ -68,13 +67,13 @@ suite() { # SETTING USER
     done
     for function in $(cat /packages/functions); do
         say row "$1/$function" bulkhead invoke "$function" --data '{}' --json
-        say canary "$1/$function" bulkhead invoke hello --data '{"name":"Ada"}' --json
+        say canary "$1/$function" bulkhead invoke hello --data '["Ada"]' --json
     done
     # The server's own groups are below the delegated one; where it stands tells how it came by its controllers.
-    server=$(pgrep -f 'bulkhead up' | tail -n 1)
+    server=$(cat /tmp/pid)
     echo "@@ stands $1 $(cat "/proc/$server/cgroup")"
-    kill -TERM "$server"
-    wait
+    kill -TERM "$server" && wait
+    echo "@@ time $1 $(cut -d' ' -f1 /proc/uptime)"
     echo "@@ left $1 $(cd "/sys/fs/cgroup/$1" && find . -mindepth 1 -type d | tr '\n' ' ')"
     echo "@@ processes $1 $(pgrep -f bulkhead-runner | wc -l)"
 }

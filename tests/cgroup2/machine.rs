@@ -98,14 +98,17 @@ impl Parts {
         self.folder.join("initramfs.gz")
     }
 
-    /// Runs the machine to its end and returns what it said on its console.
+    /// Runs the machine to its end and returns what it said on its console, which can be followed in a file.
     pub(crate) fn run(&self, kernel: &Path, initramfs: &Path) -> String {
+        let console = self.folder.join("console");
+        println!("its console: {}", console.display());
         let mut qemu = Command::new(&self.qemu);
         qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", MEMORY]);
-        qemu.args(["-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot"]);
+        qemu.args(["-nodefaults", "-display", "none", "-no-reboot", "-serial"]);
+        qemu.arg(format!("file:{}", console.display()));
         qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs).args(["-append", KERNEL_ARGUMENTS]);
-        let ended = run_within(qemu, b"", MACHINE_TIMEOUT).expect(0);
+        run_within(qemu, b"", MACHINE_TIMEOUT).expect(0);
         // Lines of a serial console end with both.
-        ended.stdout.replace('\r', "")
+        String::from_utf8_lossy(&fs::read(&console).expect("the console")).replace('\r', "")
     }
 }

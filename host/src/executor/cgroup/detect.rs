@@ -3,18 +3,17 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
 
+use super::delegation::{HandedDown, enable, home};
 use super::hierarchy::{Missing, Place, Version, locate, locate_v2};
 
 /// How the folders of executors begin; then come pid, `-` and a number.
-const PREFIX: &str = "bulkhead-";
-/// What stands in the number's place in the group that this process moves to, where its own group must be empty.
-const HOST: &str = "host";
+pub(super) const PREFIX: &str = "bulkhead-";
 
 /// A controller that this process may use.
 #[derive(Clone, Debug)]
@@ -28,7 +27,12 @@ pub(super) struct Controller {
 /// An executor's folder for a controller. It outlives the last runner in it, which may be reaped after
 /// the executor is gone; removed when dropped.
 #[derive(Debug)]
-pub(super) struct Base(pub(super) PathBuf);
+pub(super) struct Base {
+    /// The folder.
+    pub(super) path: PathBuf,
+    /// What the group around it had to hand down for it.
+    handed_down: Mutex<HandedDown>,
+}
 
 /// The controllers that this process may use, each with why not.
 #[derive(Debug)]
@@ -54,11 +58,11 @@ impl Bases {
     /// The folder in a group; made where it is the first.
     fn below(&mut self, own: &Path) -> Result<Arc<Base>, Missing> {
         let path = own.join(&self.folder);
-        if let Some(base) = self.made.iter().find(|base| base.0 == path) {
+        if let Some(base) = self.made.iter().find(|base| base.path == path) {
             return Ok(Arc::clone(base));
         }
         make(&path)?;
-        let base = Arc::new(Base(path));
+        let base = Arc::new(Base { path, handed_down: Mutex::default() });
         self.made.push(Arc::clone(&base));
         Ok(base)
     }
@@ -111,7 +115,7 @@ impl Cgroups {
     pub(in crate::executor) fn findings(&self) -> [Finding; 3] {
         let found = |name, controller: &Result<Controller, Missing>| Finding {
             name,
-            found: controller.as_ref().map(|c| (c.version, c.base.0.clone())).map_err(Clone::clone),
+            found: controller.as_ref().map(|c| (c.version, c.base.path.clone())).map_err(Clone::clone),
         };
         [found("memory", &self.memory), found("pids", &self.pids), found("cgroup.kill", &self.kill)]
     }
@@ -127,19 +131,12 @@ impl Cgroups {
     }
 }
 
-/// The group that was this process's before it made room in it.
-fn home(place: Place) -> Place {
-    let refuge = format!("{PREFIX}{}-{HOST}", std::process::id());
-    match place.own.parent() {
-        Some(parent) if place.own.ends_with(&refuge) => Place { own: parent.to_owned(), ..place },
-        _ => place,
-    }
-}
-
 impl Base {
     fn remove(&self) {
         // Gone already, or a runner is left in it: then it is removed with the last of them.
-        let _ = fs::remove_dir(&self.0);
+        if fs::remove_dir(&self.path).is_ok() {
+            self.handed_down.lock().unwrap_or_else(PoisonError::into_inner).take_back();
+        }
     }
 }
 
@@ -149,11 +146,11 @@ impl Drop for Base {
     }
 }
 
-fn refused(action: &'static str, path: &Path, error: &io::Error) -> Missing {
+pub(super) fn refused(action: &'static str, path: &Path, error: &io::Error) -> Missing {
     Missing::Refused { action, path: path.to_owned(), errno: Errno::from_raw(error.raw_os_error().unwrap_or(0)) }
 }
 
-fn make(folder: &Path) -> Result<(), Missing> {
+pub(super) fn make(folder: &Path) -> Result<(), Missing> {
     match fs::create_dir(folder) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(refused("make the group", folder, &error)),
         _ => Ok(()),
@@ -188,10 +185,10 @@ fn usable(name: &str, place: &Place, bases: &mut Bases, file: &str, limit: &str)
     }
     let base = bases.below(own)?;
     if place.version == Version::V2 {
-        hand_down(name, own)?;
-        enable(name, &base.0).map_err(|error| refused("enable a controller in", &base.0, &error))?;
+        base.handed_down.lock().unwrap_or_else(PoisonError::into_inner).add(name, own)?;
+        enable(name, &base.path).map_err(|error| refused("enable a controller in", &base.path, &error))?;
     }
-    let probe = base.0.join("probe");
+    let probe = base.path.join("probe");
     make(&probe)?;
     let limited = set(&probe.join(file), limit).map_err(|error| refused("set a limit in", &probe, &error));
     let _ = fs::remove_dir(&probe);
@@ -204,46 +201,13 @@ fn killable(place: &Place, bases: &mut Bases) -> Result<Controller, Missing> {
     remove_leftovers(&place.own);
     let base = bases.below(&place.own)?;
     // Since Linux 5.14. Nothing is in the group, so nothing is killed.
-    let file = base.0.join("cgroup.kill");
+    let file = base.path.join("cgroup.kill");
     set(&file, "1").map_err(|error| refused("kill by", &file, &error))?;
     Ok(Controller { version: Version::V2, base })
 }
 
-/// Has a version 2 group give a controller to the groups in it. Where that is refused because of the
-/// processes in it, this process steps aside: that is enough in a group that was delegated to it alone,
-/// as systemd does with `Delegate=yes`.
-fn hand_down(name: &str, own: &Path) -> Result<(), Missing> {
-    if names(&own.join("cgroup.subtree_control"), name) {
-        return Ok(());
-    }
-    let to_missing = |error: io::Error| match error.raw_os_error() {
-        Some(libc::EBUSY) => Missing::Occupied { own: own.to_owned() },
-        _ => refused("enable a controller in", own, &error),
-    };
-    match enable(name, own) {
-        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
-            let refuge = own.join(format!("{PREFIX}{}-{HOST}", std::process::id()));
-            make(&refuge)?;
-            let pid = std::process::id().to_string();
-            let moved = set(&refuge.join("cgroup.procs"), &pid);
-            let enabled = moved.and_then(|()| enable(name, own)).map_err(to_missing);
-            if enabled.is_err() {
-                // Back to where it was; if that fails it is where it may be as well.
-                let _ = set(&own.join("cgroup.procs"), &pid);
-                let _ = fs::remove_dir(&refuge);
-            }
-            enabled
-        }
-        other => other.map_err(to_missing),
-    }
-}
-
-fn enable(name: &str, group: &Path) -> io::Result<()> {
-    set(&group.join("cgroup.subtree_control"), &format!("+{name}"))
-}
-
 /// Whether a file is a list of names with this one among them.
-fn names(file: &Path, name: &str) -> bool {
+pub(super) fn names(file: &Path, name: &str) -> bool {
     fs::read_to_string(file).unwrap_or_default().split_whitespace().any(|found| found == name)
 }
 
@@ -272,16 +236,6 @@ fn remove_tree(folder: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_process_that_stepped_aside_still_knows_its_group() {
-        let refuge = format!("/cg/app.scope/{PREFIX}{}-{HOST}", std::process::id());
-        let place = |own: &str| Place { version: Version::V2, own: own.into() };
-        assert_eq!(home(place(&refuge)), place("/cg/app.scope"));
-        for other in ["/cg/app.scope", "/cg/bulkhead-1-host", "/"] {
-            assert_eq!(home(place(other)), place(other));
-        }
-    }
 
     #[test]
     fn each_controller_says_where_it_is_or_why_it_is_not() {

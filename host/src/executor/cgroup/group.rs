@@ -83,7 +83,7 @@ impl RunnerCgroup {
         note: impl FnOnce(&mut Folder),
     ) -> io::Result<()> {
         let Ok(controller) = controller else { return Ok(()) };
-        let path = controller.base.0.join(name);
+        let path = controller.base.path.join(name);
         let position = self.folders.iter().position(|folder| folder.path == path);
         if position.is_none() {
             fs::create_dir(&path)?;

@@ -2,8 +2,10 @@
 //! controller is used in whichever version it is mounted, found out from mountinfo and then by doing.
 //! Where there is none, rlimits in the runner take its place.
 //!
-//! `hierarchy` reads what is mounted, `detect` tries it, `group` makes and limits the groups of runners.
+//! `hierarchy` reads what is mounted, `detect` tries it, with `delegation` where version 2 wants it, and `group`
+//! makes and limits the groups of runners.
 
+mod delegation;
 mod detect;
 mod group;
 mod hierarchy;
