@@ -16,6 +16,7 @@ mod slot_memory;
 mod start;
 mod syscall_name;
 mod verdict;
+mod warm_child;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use futures_util::future::BoxFuture;
 
 pub use bulkhead_protocol::task::Progress;
 pub use pool::Executor;
+pub use start::TooFewOpenFiles;
 
 /// Where an executor gets a package that is not on its disk yet: the store in the one-process
 /// server, the dispatcher link on a worker. `None`: no such package.
@@ -92,6 +94,15 @@ pub enum Error {
         /// What the system said.
         #[source]
         source: std::io::Error,
+    },
+    /// Runners cannot be allowed the open files that they need.
+    #[error("failed to find room for {slots} slots")]
+    OpenFiles {
+        /// The slots.
+        slots: u32,
+        /// The limit, and what is needed.
+        #[source]
+        source: TooFewOpenFiles,
     },
     /// The sandbox does not reach its floor here.
     #[error("the sandbox is too weak on this machine: {missing} (--allow-weaker-sandbox starts anyway)")]

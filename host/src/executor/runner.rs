@@ -19,6 +19,7 @@ use super::call::{Over, REAP_TIMEOUT, Surroundings, converse, platform};
 use super::slot::{ChildEnd, Slot, StepError};
 use super::slot_memory::SlotMemory;
 use super::start::{PacketSocket, Sandbox, Started};
+use super::warm_child::WarmChild;
 
 /// Calls after which a warm child is replaced.
 const REUSE_CALLS: u32 = 100_000;
@@ -27,6 +28,13 @@ const REUSE_AGE: Duration = Duration::from_secs(3600);
 /// How long a killed child may stay unreaped before everything in its sandbox is killed. Until then
 /// other calls go on in it.
 const LAST_REAP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long init may take to give a hold of a child.
+const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(1);
+/// Looks at a child that has other threads than it should after a call, and the time between two of them:
+/// threads that were joined take a moment to go.
+const LOOKS_AT_THREADS: u32 = 10;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 
 /// A runner. Ends when dropped; [`Runner::end`] also waits for that.
 pub(super) struct Runner {
@@ -61,6 +69,8 @@ struct Shared {
     reaped: CancellationToken,
     /// Whoever waits for the end of a child, by slot.
     waiting: Mutex<Vec<Option<Waiting>>>,
+    /// Who waits for a hold of a child, by slot.
+    identities: Mutex<Vec<Option<(u32, oneshot::Sender<OwnedFd>)>>>,
     /// Cancelled once nothing can run in it any more.
     lost: CancellationToken,
     /// Whether refused system calls are told to init.
@@ -95,6 +105,7 @@ impl Runner {
             sandbox: Mutex::new(Some(started.sandbox)),
             reaped: CancellationToken::new(),
             waiting: Mutex::new((0..capacity).map(|_| None).collect()),
+            identities: Mutex::new((0..capacity).map(|_| None).collect()),
             lost: CancellationToken::new(),
             supervised: started.supervised,
         });
@@ -166,16 +177,71 @@ impl Runner {
                 slot.calls += 1;
                 slot.used = slot.memory.own_usage();
                 slot.memory.rest();
-                if slot.calls < REUSE_CALLS && slot.forked_at.elapsed() < REUSE_AGE {
+                let worn = slot.calls >= REUSE_CALLS || slot.forked_at.elapsed() >= REUSE_AGE;
+                if !worn && self.comes_to_rest(&mut slot).await {
                     return lock(&self.idle).push(slot);
                 }
-                let kill = InitCommand::Kill { slot: slot.index, generation: slot.generation };
-                let _ = self.shared.control.send(&kill, &[]).await;
-                if tokio::time::timeout(REAP_TIMEOUT, &mut slot.ended).await.is_err() {
-                    return self.give_up(slot).await;
-                }
+                return self.replace(slot).await;
             }
         }
+        self.renew_and_keep(slot).await;
+    }
+
+    /// Ends the warm children that work between calls. The caller holds room for one call, so that the slot of
+    /// each can be away for a while.
+    pub(super) async fn end_restless(&self) {
+        let works = |slot: &mut Slot| {
+            slot.warm.as_mut().is_some_and(|warm| warm.worked_at_rest() || warm.left_threads_behind())
+        };
+        loop {
+            let restless = {
+                let mut idle = lock(&self.idle);
+                let place = idle.iter_mut().position(works);
+                place.map(|place| idle.swap_remove(place))
+            };
+            let Some(slot) = restless else { return };
+            tracing::debug!(slot = slot.index, "a warm child worked between calls and is replaced");
+            self.replace(slot).await;
+        }
+    }
+
+    /// Sees a warm child to its rest after a call: false when it left threads behind.
+    async fn comes_to_rest(&self, slot: &mut Slot) -> bool {
+        if slot.warm.is_none() {
+            slot.warm = self.identify(slot).await;
+        }
+        let Some(warm) = &mut slot.warm else { return true };
+        for _ in 0..LOOKS_AT_THREADS {
+            if !warm.left_threads_behind() {
+                warm.begin_rest();
+                return true;
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+        false
+    }
+
+    /// Asks init for a hold of a slot's child; `None` of one that is gone.
+    async fn identify(&self, slot: &Slot) -> Option<WarmChild> {
+        let (tell, told) = oneshot::channel();
+        *lock(&self.shared.identities).get_mut(slot.index as usize)? = Some((slot.generation, tell));
+        let identify = InitCommand::Identify { slot: slot.index, generation: slot.generation };
+        self.shared.control.send(&identify, &[]).await.ok()?;
+        let pidfd = tokio::time::timeout(IDENTIFY_TIMEOUT, told).await.ok()?.ok()?;
+        WarmChild::new(&pidfd)
+    }
+
+    /// Kills a slot's child, which is between calls, and gives the slot another.
+    async fn replace(&self, mut slot: Slot) {
+        let kill = InitCommand::Kill { slot: slot.index, generation: slot.generation };
+        let _ = self.shared.control.send(&kill, &[]).await;
+        if tokio::time::timeout(REAP_TIMEOUT, &mut slot.ended).await.is_err() {
+            return self.give_up(slot).await;
+        }
+        self.renew_and_keep(slot).await;
+    }
+
+    async fn renew_and_keep(&self, mut slot: Slot) {
         match self.renew(&mut slot).await {
             Ok(()) => lock(&self.idle).push(slot),
             Err((step, errno)) => {
@@ -227,7 +293,11 @@ impl Runner {
     async fn find_slot(&self) -> Result<Slot, StepError> {
         let Some(mut slot) = lock(&self.idle).pop() else { return self.attach().await };
         match slot.ended.try_recv() {
-            Err(oneshot::error::TryRecvError::Empty) => {}
+            Err(oneshot::error::TryRecvError::Empty) => {
+                if let Some(warm) = &mut slot.warm {
+                    warm.end_rest();
+                }
+            }
             Err(oneshot::error::TryRecvError::Closed) => return Err(("reach the runner", Errno::EPIPE)),
             // A child that was killed from outside, or that never came to be, is replaced. Where there
             // is a lasting reason, the call will find the next one gone as well, and say why.
@@ -323,6 +393,16 @@ fn take_init_report(shared: &Shared, report: Received<InitReport>) -> bool {
     match report {
         Ok(Some((InitReport::ChildEnded { slot, generation, end }, _))) => {
             tell(shared, slot, generation, ChildEnd::Ended(end));
+            true
+        }
+        Ok(Some((InitReport::Identified { slot, generation }, fds))) => {
+            let mut identities = lock(&shared.identities);
+            let asked =
+                identities.get_mut(slot as usize).and_then(|place| place.take_if(|(asked, _)| *asked == generation));
+            if let (Some((_, tell)), Some(pidfd)) = (asked, fds.into_iter().next()) {
+                // Nobody listens any more where it came too late.
+                let _ = tell.send(pidfd);
+            }
             true
         }
         Ok(Some((InitReport::ZygoteEnded { end }, _))) => {

@@ -9,8 +9,9 @@ use std::time::Duration;
 use bulkhead_protocol::limits::Limits;
 use bulkhead_protocol::outcome::Outcome;
 use bulkhead_protocol::packet;
-use bulkhead_protocol::runner_message::{ExitStatus, InitReport, ProcessEnd, Setup, ZygoteReport};
+use bulkhead_protocol::runner_message::{ExitStatus, InitReport, ProcessEnd, Setup, ZygoteReport, open_files_needed};
 use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
@@ -133,6 +134,8 @@ impl Launcher {
 
     /// Executes the runner and takes init over.
     async fn begin(&self, purpose: Purpose<'_>) -> Result<Started, Outcome> {
+        check_open_files(purpose.slots, purpose.limits.open_files)
+            .map_err(|shortage| platform(&format!("allow a sandbox its open files: {shortage}"), Errno::EMFILE))?;
         let ids = self.ids.lease().ok_or_else(|| platform("find free ids for a sandbox", Errno::EAGAIN))?;
         let group = |error: std::io::Error| platform_io("make a cgroup", &error);
         let wanted = self.cgroups.has_memory() || self.cgroups.has_pids();
@@ -182,6 +185,27 @@ impl Launcher {
             Err(_) => Err(platform("execute the runner", Errno::EIO)),
         }
     }
+}
+
+/// A hard limit on open files that sandboxes do not fit under. Nobody can raise it for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the hard limit is {allowed}, a runner with {slots} slots needs {needed} (`ulimit -Hn`, or fewer slots)")]
+pub struct TooFewOpenFiles {
+    allowed: u64,
+    needed: u64,
+    slots: u32,
+}
+
+/// Checks that runners with so many slots can be allowed the open files that they need.
+pub(super) fn check_open_files(slots: u32, open_files: u32) -> Result<(), TooFewOpenFiles> {
+    // Where it cannot be read it is not checked: the runner says what fails.
+    let Ok((_, allowed)) = getrlimit(Resource::RLIMIT_NOFILE) else { return Ok(()) };
+    fits(allowed, slots, open_files)
+}
+
+fn fits(allowed: u64, slots: u32, open_files: u32) -> Result<(), TooFewOpenFiles> {
+    let needed = open_files_needed(slots, open_files);
+    if needed <= allowed { Ok(()) } else { Err(TooFewOpenFiles { allowed, needed, slots }) }
 }
 
 /// Returns the process group of the launcher and of init.
@@ -265,6 +289,8 @@ fn describe_load_end(end: ProcessEnd) -> String {
     }
     match end.status {
         ExitStatus::Code(code) => format!("the library's load-time code exited with code {code}"),
+        // Of a child alone.
+        ExitStatus::NotSetUp => "the library's load-time code ended its process".to_owned(),
         ExitStatus::Signal(libc::SIGSYS) => "the library's load-time code made a forbidden system call".to_owned(),
         ExitStatus::Signal(number) => {
             let name = Signal::try_from(number).map_or("a signal", Signal::as_str);
@@ -352,6 +378,16 @@ fn kill(pidfd: &OwnedFd) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hard_limit_below_at_and_above_what_is_needed() {
+        let needed = open_files_needed(10, 64);
+        assert_eq!(fits(needed, 10, 64), Ok(()));
+        assert_eq!(fits(needed + 1, 10, 64), Ok(()));
+        let shortage = fits(needed - 1, 10, 64).unwrap_err();
+        assert_eq!(shortage, TooFewOpenFiles { allowed: needed - 1, needed, slots: 10 });
+        assert!(shortage.to_string().contains(&format!("needs {needed}")));
+    }
 
     #[tokio::test]
     async fn a_runner_that_does_not_read_is_not_waited_for_without_end() {
