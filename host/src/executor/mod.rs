@@ -7,6 +7,7 @@ mod cgroup;
 mod floor;
 mod host_ids;
 mod library_cache;
+mod open_files;
 mod output;
 mod pool;
 mod reactor;
@@ -29,8 +30,8 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 pub use bulkhead_protocol::task::Progress;
+pub use open_files::TooFewOpenFiles;
 pub use pool::Executor;
-pub use start::TooFewOpenFiles;
 
 /// Where an executor gets a package that is not on its disk yet: the store in the one-process
 /// server, the dispatcher link on a worker. `None`: no such package.

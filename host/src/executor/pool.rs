@@ -18,9 +18,10 @@ use super::cgroup::Cgroups;
 use super::floor;
 use super::host_ids::HostIdPool;
 use super::library_cache::{self, Library, LibraryCache};
+use super::open_files;
 use super::runner::{Runner, next_name};
 use super::slot_memory::SlotMemory;
-use super::start::{Launcher, Purpose, check_open_files};
+use super::start::{Launcher, Purpose};
 use super::{Call, Config, Error, FetchPackage, InspectError, Progress};
 
 /// The runner's file name, beside the executable that starts it.
@@ -74,7 +75,7 @@ impl Executor {
             .map_err(|source| Error::Cache { path: config.cache.clone(), source })?;
         let launcher = Launcher { runner, cgroups: Cgroups::detect(), ids: HostIdPool::of_process() };
         // What most functions have; one that has more is refused when it is called.
-        check_open_files(config.slots, Limits::default().open_files)
+        open_files::check(config.slots, Limits::default().open_files)
             .map_err(|source| Error::OpenFiles { slots: config.slots, source })?;
         floor::check(&launcher, config.allow_weaker_sandbox).await?;
         warn_unless_supervised(&launcher).await;

@@ -1,6 +1,8 @@
 //! A running runner: hands out its slots, keeps a child waiting in each, and listens to init and
 //! zygote.
 
+mod rest;
+
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +21,6 @@ use super::call::{Over, REAP_TIMEOUT, Surroundings, converse, platform};
 use super::slot::{ChildEnd, Slot, StepError};
 use super::slot_memory::SlotMemory;
 use super::start::{PacketSocket, Sandbox, Started};
-use super::warm_child::WarmChild;
 
 /// Calls after which a warm child is replaced.
 const REUSE_CALLS: u32 = 100_000;
@@ -28,13 +29,6 @@ const REUSE_AGE: Duration = Duration::from_secs(3600);
 /// How long a killed child may stay unreaped before everything in its sandbox is killed. Until then
 /// other calls go on in it.
 const LAST_REAP_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long init may take to give a hold of a child.
-const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(1);
-/// Looks at a child that has other threads than it should after a call, and the time between two of them:
-/// threads that were joined take a moment to go.
-const LOOKS_AT_THREADS: u32 = 10;
-const BETWEEN_LOOKS: Duration = Duration::from_millis(1);
 
 /// A runner. Ends when dropped; [`Runner::end`] also waits for that.
 pub(super) struct Runner {
@@ -185,50 +179,6 @@ impl Runner {
             }
         }
         self.renew_and_keep(slot).await;
-    }
-
-    /// Ends the warm children that work between calls. The caller holds room for one call, so that the slot of
-    /// each can be away for a while.
-    pub(super) async fn end_restless(&self) {
-        let works = |slot: &mut Slot| {
-            slot.warm.as_mut().is_some_and(|warm| warm.worked_at_rest() || warm.left_threads_behind())
-        };
-        loop {
-            let restless = {
-                let mut idle = lock(&self.idle);
-                let place = idle.iter_mut().position(works);
-                place.map(|place| idle.swap_remove(place))
-            };
-            let Some(slot) = restless else { return };
-            tracing::debug!(slot = slot.index, "a warm child worked between calls and is replaced");
-            self.replace(slot).await;
-        }
-    }
-
-    /// Sees a warm child to its rest after a call: false when it left threads behind.
-    async fn comes_to_rest(&self, slot: &mut Slot) -> bool {
-        if slot.warm.is_none() {
-            slot.warm = self.identify(slot).await;
-        }
-        let Some(warm) = &mut slot.warm else { return true };
-        for _ in 0..LOOKS_AT_THREADS {
-            if !warm.left_threads_behind() {
-                warm.begin_rest();
-                return true;
-            }
-            tokio::time::sleep(BETWEEN_LOOKS).await;
-        }
-        false
-    }
-
-    /// Asks init for a hold of a slot's child; `None` of one that is gone.
-    async fn identify(&self, slot: &Slot) -> Option<WarmChild> {
-        let (tell, told) = oneshot::channel();
-        *lock(&self.shared.identities).get_mut(slot.index as usize)? = Some((slot.generation, tell));
-        let identify = InitCommand::Identify { slot: slot.index, generation: slot.generation };
-        self.shared.control.send(&identify, &[]).await.ok()?;
-        let pidfd = tokio::time::timeout(IDENTIFY_TIMEOUT, told).await.ok()?.ok()?;
-        WarmChild::new(&pidfd)
     }
 
     /// Kills a slot's child, which is between calls, and gives the slot another.

@@ -11,7 +11,6 @@ use bulkhead_protocol::outcome::Outcome;
 use bulkhead_protocol::packet;
 use bulkhead_protocol::runner_message::{ExitStatus, InitReport, ProcessEnd, Setup, ZygoteReport, open_files_needed};
 use nix::errno::Errno;
-use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
@@ -22,6 +21,7 @@ use super::attest::check_zygote;
 use super::cgroup::{Cgroups, Leaf, RunnerCgroup};
 use super::host_ids::{HostIdPool, LeasedIds};
 use super::library_cache::Library;
+use super::open_files;
 use super::reactor::watch;
 use super::syscall_name;
 
@@ -134,7 +134,7 @@ impl Launcher {
 
     /// Executes the runner and takes init over.
     async fn begin(&self, purpose: Purpose<'_>) -> Result<Started, Outcome> {
-        check_open_files(purpose.slots, purpose.limits.open_files)
+        open_files::check(purpose.slots, purpose.limits.open_files)
             .map_err(|shortage| platform(&format!("allow a sandbox its open files: {shortage}"), Errno::EMFILE))?;
         let ids = self.ids.lease().ok_or_else(|| platform("find free ids for a sandbox", Errno::EAGAIN))?;
         let group = |error: std::io::Error| platform_io("make a cgroup", &error);
@@ -185,27 +185,6 @@ impl Launcher {
             Err(_) => Err(platform("execute the runner", Errno::EIO)),
         }
     }
-}
-
-/// A hard limit on open files that sandboxes do not fit under. Nobody can raise it for them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the hard limit is {allowed}, a runner with {slots} slots needs {needed} (`ulimit -Hn`, or fewer slots)")]
-pub struct TooFewOpenFiles {
-    allowed: u64,
-    needed: u64,
-    slots: u32,
-}
-
-/// Checks that runners with so many slots can be allowed the open files that they need.
-pub(super) fn check_open_files(slots: u32, open_files: u32) -> Result<(), TooFewOpenFiles> {
-    // Where it cannot be read it is not checked: the runner says what fails.
-    let Ok((_, allowed)) = getrlimit(Resource::RLIMIT_NOFILE) else { return Ok(()) };
-    fits(allowed, slots, open_files)
-}
-
-fn fits(allowed: u64, slots: u32, open_files: u32) -> Result<(), TooFewOpenFiles> {
-    let needed = open_files_needed(slots, open_files);
-    if needed <= allowed { Ok(()) } else { Err(TooFewOpenFiles { allowed, needed, slots }) }
 }
 
 /// Returns the process group of the launcher and of init.
@@ -378,16 +357,6 @@ fn kill(pidfd: &OwnedFd) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_hard_limit_below_at_and_above_what_is_needed() {
-        let needed = open_files_needed(10, 64);
-        assert_eq!(fits(needed, 10, 64), Ok(()));
-        assert_eq!(fits(needed + 1, 10, 64), Ok(()));
-        let shortage = fits(needed - 1, 10, 64).unwrap_err();
-        assert_eq!(shortage, TooFewOpenFiles { allowed: needed - 1, needed, slots: 10 });
-        assert!(shortage.to_string().contains(&format!("needs {needed}")));
-    }
 
     #[tokio::test]
     async fn a_runner_that_does_not_read_is_not_waited_for_without_end() {
