@@ -8,6 +8,7 @@ mod floor;
 mod host_ids;
 mod hostile_slot;
 mod library_cache;
+mod open_files;
 mod output;
 mod pool;
 mod probe;
@@ -18,6 +19,7 @@ mod slot_memory;
 mod start;
 mod syscall_name;
 mod verdict;
+mod warm_child;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,6 +35,7 @@ pub use bulkhead_protocol::task::Progress;
 pub use floor::Floor;
 #[doc(hidden)]
 pub use hostile_slot::read_hostile_slot;
+pub use open_files::TooFewOpenFiles;
 pub use pool::Executor;
 pub use probe::{
     CgroupReport, Check, Layer, LayerName, Machine, Report as SandboxReport, State, UserNamespaces, probe,
@@ -102,6 +105,15 @@ pub enum Error {
         /// What to do about it.
         advice: String,
     },
+    /// Runners cannot be allowed the open files that they need.
+    #[error("failed to find room for {slots} slots")]
+    OpenFiles {
+        /// The slots.
+        slots: u32,
+        /// The limit, and what is needed.
+        #[source]
+        source: TooFewOpenFiles,
+    },
     /// The sandbox does not reach its floor here.
     #[error("the sandbox is below its floor ({}) on this machine. Missing: {missing}", floor.as_str())]
     WeakSandbox {
@@ -118,7 +130,7 @@ impl Error {
     /// What to do about it, where that is known.
     pub fn advice(&self) -> Option<String> {
         match self {
-            Self::NoRunner { .. } | Self::Cache { .. } => None,
+            Self::NoRunner { .. } | Self::Cache { .. } | Self::OpenFiles { .. } => None,
             Self::NoSandbox { advice, .. } => Some(format!("{advice}. `bulkhead doctor` shows every layer")),
             Self::WeakSandbox { advice, .. } => Some(format!(
                 "{advice}. `bulkhead doctor` shows every layer; --sandbox-floor sets a lower floor, and \
