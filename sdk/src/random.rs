@@ -2,9 +2,14 @@
 //!
 //! Children of one zygote start as copies of it: a process-global generator that was seeded before the fork gives all
 //! of them the same numbers. Thread-local ones (`rand::rng()`, `HashMap`'s keys) are safe, as every call runs on a thread
-//! that is made after the fork. For the others, the host hands each child 32 fresh random bytes.
+//! that is made after the fork. For the others, the host hands each child 32 fresh random bytes ([`on_fork`]), and
+//! [`generation`] tells any two processes apart, those that a function forks by itself included.
+
+mod generation;
 
 use std::sync::Mutex;
+
+pub use generation::generation;
 
 /// A function that seeds a generator.
 pub type Hook = fn(seed: [u8; 32]);

@@ -121,6 +121,18 @@ fn calls_by_the_ways_of_other_architectures_are_refused() {
 }
 
 #[test]
+fn a_function_cannot_say_that_its_set_up_failed() {
+    let server = server(Options::slots(1));
+    let client = server.client();
+    // The code with which the runner's own set-up fails.
+    for function in ["plain", "on_a_thread"] {
+        let problem = problem(make(&client, function, libc::SYS_exit_group, [251, 0, 0, 0, 0, 0]), 500, "exited");
+        assert_eq!(without_usage(&problem["outcome"]), json!({"kind": "Exited", "code": 251}));
+    }
+    server.stop();
+}
+
+#[test]
 fn a_refused_call_is_told_on_the_command_line() {
     let server = server(Options::slots(1));
     let data = json!({"number": libc::SYS_bpf, "arguments": [7, 0, 0, 0, 0, 0]}).to_string();
@@ -142,6 +154,33 @@ fn a_process_that_waits_in_a_refused_call_leaves_nothing_behind() {
     eventually("refused calls leave nothing behind", || {
         let now = server.footprint();
         if now == before { Ok(()) } else { Err(format!("{now:#?} instead of {before:#?}")) }
+    });
+    server.stop();
+}
+
+#[test]
+fn a_warm_process_that_left_a_thread_serves_no_other_call() {
+    let server = server(Options::slots(1));
+    let client = server.client();
+    let count = |leave: &str| client.invoke("warm_count", &json!([leave])).expect(200).json();
+    assert_eq!([count(""), count(""), count("joined thread"), count("")].map(|n| n.as_u64()), [1, 2, 3, 4].map(Some));
+    assert_eq!([count("thread"), count(""), count("")].map(|n| n.as_u64()), [5, 1, 2].map(Some));
+    server.stop();
+}
+
+#[test]
+fn a_warm_process_that_works_between_calls_is_replaced() {
+    let server = server(Options::slots(1));
+    let client = server.client();
+    let count = |leave: &str| client.invoke("warm_count", &json!([leave])).expect(200).json();
+    assert_eq!(count("timer"), 1);
+    let mut expected = 2;
+    eventually("the process is replaced", || {
+        let calls = count("").as_u64().expect("a number");
+        // Either the same process once more, or the first call of another.
+        assert!([1, expected].contains(&calls), "{calls} where {expected} was the next");
+        expected = calls + 1;
+        if calls == 1 { Ok(()) } else { Err(format!("{calls}")) }
     });
     server.stop();
 }

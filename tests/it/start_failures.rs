@@ -45,6 +45,20 @@ fn contains_all(text: &str, parts: &[&str]) {
 }
 
 #[test]
+fn more_slots_than_the_hard_limit_on_open_files_has_room_for() {
+    let setting = setting();
+    let inner = setting.command_line.command(&["up", "--port", "0", "--slots", "64"]);
+    let mut command = std::process::Command::new("prlimit");
+    command.arg("--nofile=300").arg("--").arg(inner.get_program()).args(inner.get_args());
+    command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(folder) = inner.get_current_dir() {
+        command.current_dir(folder);
+    }
+    let ended = run_within(command, b"", SHORT).expect(1);
+    contains_all(&ended.stderr, &["64 slots", "hard limit is 300", "needs 592", "ulimit -Hn"]);
+}
+
+#[test]
 fn unknown_and_wrong_settings() {
     let setting = setting();
     contains_all(&setting.refused_config("prot = 1\n"), &["bulkhead.toml", "prot", "unknown field", "line 1"]);

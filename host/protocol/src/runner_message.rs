@@ -17,6 +17,18 @@ pub const MAX_PACKET_FDS: usize = 16;
 /// Longest reason in a report of the zygote, in bytes.
 pub const MAX_REASON_BYTES: usize = 4096;
 
+/// Open files that a zygote needs for itself.
+const ZYGOTE_FILES: u64 = 16;
+/// Open files that a zygote needs per slot: memory, two pipes, an eventfd, a Landlock ruleset and up to
+/// two cgroups.
+const ZYGOTE_FILES_PER_SLOT: u64 = 8;
+
+/// Open files that a zygote with so many slots must be allowed, whose children may have `open_files`. No
+/// process can be allowed more than the hard limit that its host has.
+pub fn open_files_needed(slots: u32, open_files: u32) -> u64 {
+    ZYGOTE_FILES + u64::from(slots) * ZYGOTE_FILES_PER_SLOT + u64::from(open_files)
+}
+
 /// The user and group that the plugin has inside every sandbox.
 pub const PLUGIN_ID: u32 = 1000;
 /// The user and group that init has inside a sandbox made by root.
@@ -89,6 +101,13 @@ pub enum InitReport {
         /// How.
         end: ProcessEnd,
     },
+    /// Answers [`InitCommand::Identify`]. Beside it the child's pidfd, unless it is gone.
+    Identified {
+        /// The slot.
+        slot: u32,
+        /// The number given with [`ZygoteCommand::Fork`].
+        generation: u32,
+    },
     /// The zygote ended; no more children will come.
     ZygoteEnded {
         /// How.
@@ -125,6 +144,8 @@ pub struct DeniedCall {
 pub enum ExitStatus {
     /// It exited with this code.
     Code(i32),
+    /// A child's set-up failed, before any code of the function ran in it; its slot says at which step.
+    NotSetUp,
     /// This signal ended it.
     Signal(i32),
 }
@@ -134,6 +155,13 @@ pub enum ExitStatus {
 pub enum InitCommand {
     /// Kill the child of a slot, if it is still the one of that generation.
     Kill {
+        /// The slot.
+        slot: u32,
+        /// The number given with [`ZygoteCommand::Fork`].
+        generation: u32,
+    },
+    /// Give a hold of the child of a slot, to see from outside what it does between calls.
+    Identify {
         /// The slot.
         slot: u32,
         /// The number given with [`ZygoteCommand::Fork`].

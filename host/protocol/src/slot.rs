@@ -23,7 +23,8 @@ pub const OUTPUT_ROOM_BYTES: usize = 128 * 1024;
 /// Longest progress message in bytes.
 pub const MAX_PROGRESS_BYTES: usize = 256;
 
-/// Exit code of a child whose set-up failed before it took a request.
+/// Exit code of a child whose set-up failed. Init believes it only of a child that has no process group of
+/// its own yet: it gets one when its set-up ends, and cannot leave it.
 pub const SETUP_FAILED_EXIT: i32 = 251;
 
 /// Values of [`Header::state`].

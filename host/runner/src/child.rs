@@ -9,7 +9,7 @@ use bulkhead_protocol::runner_message::Setup;
 use bulkhead_protocol::slot::{Layout, SETUP_FAILED_EXIT, request, response, state};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpgrp, setpgid};
 
 use crate::init::exit;
 use crate::sandbox::landlock::Fence;
@@ -33,6 +33,7 @@ enum SetupStep {
     Limits = 7,
     Filter = 8,
     Thread = 9,
+    Group = 10,
 }
 
 /// Descriptors of a child beyond the standard three.
@@ -40,30 +41,26 @@ const PUBLISHED_FD: i32 = 3;
 
 /// Runs a child.
 pub(crate) fn run(setup: &Setup, slot: u32, files: &SlotFiles, plugin: PluginRef) -> ! {
-    // First of all: init tells whose a refused call is by its caller's process group.
-    if nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0)).is_err() {
-        exit(SETUP_FAILED_EXIT);
-    }
     // Without its slot a child can tell nobody anything.
     let Ok(memory) = SlotMemory::map(&files.memory, Layout::new(setup.limits.result_bytes)) else {
         exit(SETUP_FAILED_EXIT);
     };
-    if let Err((step, errno)) = prepare(setup, slot, files, plugin) {
-        fail(memory, step, errno);
-    }
-    let reuse = setup.reuse;
-    let spawned = std::thread::Builder::new()
-        .name("function".to_owned())
-        .stack_size(limits::STACK_BYTES as usize)
-        .spawn(move || serve(memory, plugin, reuse));
-    match spawned {
-        Ok(thread) => {
-            let _ = thread.join();
-            // Only reached when the runner itself panicked on that thread.
-            exit(1)
+    let seed = prepare(setup, slot, files).unwrap_or_else(|(step, errno)| fail(memory, step, errno));
+    std::thread::scope(|scope| {
+        let function = move || match finish(setup, files) {
+            Ok(()) => serve(memory, plugin, seed, setup.reuse),
+            Err((step, errno)) => fail(memory, step, errno),
+        };
+        let builder = std::thread::Builder::new().name("function".to_owned());
+        match builder.stack_size(limits::STACK_BYTES as usize).spawn_scoped(scope, function) {
+            Ok(thread) => {
+                let _ = thread.join();
+            }
+            Err(error) => fail(memory, SetupStep::Thread, Errno::from_raw(error.raw_os_error().unwrap_or(0))),
         }
-        Err(error) => fail(memory, SetupStep::Thread, Errno::from_raw(error.raw_os_error().unwrap_or(0))),
-    }
+    });
+    // Only reached when the runner itself panicked on that thread.
+    exit(1)
 }
 
 fn fail(memory: SlotMemory, step: SetupStep, errno: Errno) -> ! {
@@ -73,7 +70,8 @@ fn fail(memory: SlotMemory, step: SetupStep, errno: Errno) -> ! {
     exit(SETUP_FAILED_EXIT)
 }
 
-fn prepare(setup: &Setup, slot: u32, files: &SlotFiles, plugin: PluginRef) -> Result<(), (SetupStep, Errno)> {
+/// Everything that the function's thread is to inherit. No code of the plugin runs meanwhile.
+fn prepare(setup: &Setup, slot: u32, files: &SlotFiles) -> Result<Seed, (SetupStep, Errno)> {
     let at = |step| move |errno| (step, errno);
     let folder = root::slot_folder(slot);
     // Before it joins its group: the files of an earlier call may have used up the group's memory.
@@ -85,16 +83,26 @@ fn prepare(setup: &Setup, slot: u32, files: &SlotFiles, plugin: PluginRef) -> Re
     nix::unistd::chdir(folder.as_str()).map_err(at(SetupStep::CleanFolder))?;
     set_environment(&folder);
     let seed = seed().map_err(at(SetupStep::Seed))?;
-    if let Some(after_fork) = plugin.after_fork() {
-        after_fork(seed);
-    }
     if let Some(fence) = &files.fence {
         fence.restrict().map_err(at(SetupStep::Fence))?;
     }
     keep_only_own_descriptors(files).map_err(at(SetupStep::Descriptors))?;
     limits::apply_to_child(setup).map_err(at(SetupStep::Limits))?;
+    Ok(seed)
+}
+
+/// The end of the set-up, on the function's thread. With the process group ends that init believes of this
+/// process that its set-up has failed.
+fn finish(setup: &Setup, files: &SlotFiles) -> Result<(), (SetupStep, Errno)> {
+    let myself = Pid::from_raw(0);
+    let before = getpgrp();
+    setpgid(myself, myself).map_err(|errno| (SetupStep::Group, errno))?;
     let scoped_signals = files.fence.as_ref().is_some_and(Fence::scopes_signals);
-    seccomp::restrict_child(setup, scoped_signals).map_err(at(SetupStep::Filter))
+    seccomp::restrict_child(setup, scoped_signals).map_err(|errno| {
+        // Nothing of the plugin has run yet, and without the filter nothing forbids this.
+        let _ = setpgid(myself, before);
+        (SetupStep::Filter, errno)
+    })
 }
 
 /// stdin stays `/dev/null`; the slot's pipes become stdout and stderr; all else is closed.
@@ -147,7 +155,11 @@ fn seed() -> nix::Result<Seed> {
 }
 
 /// Runs what the slot asks for: once, or with `reuse` until the host kills the child.
-fn serve(memory: SlotMemory, plugin: PluginRef, reuse: bool) -> ! {
+fn serve(memory: SlotMemory, plugin: PluginRef, seed: Seed, reuse: bool) -> ! {
+    // The first code of the plugin in this process.
+    if let Some(after_fork) = plugin.after_fork() {
+        after_fork(seed);
+    }
     let callbacks = callbacks::make(memory);
     loop {
         take_request(memory);

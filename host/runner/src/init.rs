@@ -3,7 +3,7 @@
 //! it never loads a plugin, so the host believes what it says. When it exits, for whatever reason,
 //! the kernel kills everything in its pid namespace.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use bulkhead_protocol::packet;
 use bulkhead_protocol::runner_message::{HostIds, INIT_ID, InitCommand, InitReport, PLUGIN_ID, ProcessEnd, Setup};
@@ -132,6 +132,9 @@ impl Init {
             if commanded {
                 match packet::receive::<InitCommand>(control) {
                     Ok(Some((InitCommand::Kill { slot, generation }, _))) => self.kill_child(slot, generation),
+                    Ok(Some((InitCommand::Identify { slot, generation }, _))) => {
+                        self.identify(control, slot, generation);
+                    }
                     // The host is gone, or not itself: take everything down.
                     Ok(None) | Err(_) => exit(0),
                 }
@@ -161,6 +164,14 @@ impl Init {
         }
     }
 
+    fn identify(&self, control: &OwnedFd, slot: u32, generation: u32) {
+        let pidfd = self.table.pid(slot, generation).filter(|pid| *pid > 1).and_then(open_pidfd);
+        let fds: Vec<_> = pidfd.iter().map(AsRawFd::as_raw_fd).collect();
+        if packet::send(control, &InitReport::Identified { slot, generation }, &fds).is_err() {
+            exit(0);
+        }
+    }
+
     fn reap(&mut self, control: &OwnedFd) {
         let table = self.table;
         while let Some((pid, end)) = self.reaper.next(|pid| table.child(pid).is_some()) {
@@ -187,6 +198,16 @@ fn tell(control: &OwnedFd, report: &InitReport) {
     if packet::send(control, report, &[]).is_err() {
         exit(0);
     }
+}
+
+/// A hold of a child; none of one that is gone. Nobody else reaps here, so the number is still its own.
+#[expect(unsafe_code, reason = "pidfd_open has no wrapper")]
+fn open_pidfd(pid: i32) -> Option<OwnedFd> {
+    // SAFETY: takes numbers and touches no memory.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Some(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// Ends this process at once: no destructor, no atexit handler.

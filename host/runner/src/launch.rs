@@ -23,6 +23,10 @@ const NAMESPACES: i32 = libc::CLONE_NEWUSER
 
 /// Runs the launcher; in the clone, runs init and never returns.
 pub(crate) fn run() -> ExitCode {
+    // What the host leaves open at its exec: libraries of its own make descriptors without close-on-exec.
+    if close_from(libc::STDERR_FILENO + 1).is_err() {
+        return ExitCode::FAILURE;
+    }
     let control = take_stdin();
     let Ok(Some((setup, fds))) = packet::receive::<Setup>(&control) else {
         return ExitCode::FAILURE;
@@ -76,6 +80,12 @@ fn write_id_maps(pid: Pid, ids: HostIds) -> Result<(), StepError> {
     };
     std::fs::write(proc("uid_map"), users).step("write the user map")?;
     std::fs::write(proc("gid_map"), groups).step("write the group map")
+}
+
+#[expect(unsafe_code, reason = "close_range closes descriptors by number")]
+fn close_from(first: i32) -> nix::Result<()> {
+    // SAFETY: nothing in this process owns a descriptor beyond the standard ones yet.
+    Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) }).map(drop)
 }
 
 #[expect(unsafe_code, reason = "standard input is a bare number")]

@@ -3,9 +3,10 @@
 #![expect(unsafe_code, reason = "wait4 and waitid fill structures through pointers, and nix has no wrapper of wait4")]
 
 use bulkhead_protocol::runner_message::{ExitStatus, InitReport, ProcessEnd};
+use bulkhead_protocol::slot::SETUP_FAILED_EXIT;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpgid};
 
 /// Reaps init's children.
 pub(crate) struct Reaper {
@@ -33,14 +34,14 @@ impl Reaper {
     /// Reaps an ended process, if there is one. With a child ends its group: no number of a process can be
     /// given anew before it is reaped, so the group is the child's own.
     pub(crate) fn next(&self, is_child: impl Fn(i32) -> bool) -> Option<(i32, ProcessEnd)> {
-        if !self.groups {
-            return reap(-1);
+        let Ended { pid, exit_code } = peek()?;
+        if self.groups && is_child(pid) {
+            let _ = kill(group(Pid::from_raw(pid)), Signal::SIGKILL);
         }
-        let ended = peek()?;
-        if is_child(ended) {
-            let _ = kill(group(Pid::from_raw(ended)), Signal::SIGKILL);
-        }
-        reap(ended)
+        // Asked while the number is still its own.
+        let set_up = exit_code != Some(SETUP_FAILED_EXIT) || leads_a_group(Pid::from_raw(pid));
+        let (pid, end) = reap(pid)?;
+        Some((pid, if set_up { end } else { ProcessEnd { status: ExitStatus::NotSetUp, ..end } }))
     }
 
     /// Takes the report of a child that was reaped; gives it back at once unless others of its group are
@@ -68,9 +69,21 @@ fn is_empty(leader: Pid) -> bool {
     kill(group(leader), None) == Err(Errno::ESRCH)
 }
 
-/// An ended process, which stays to be reaped.
-fn peek() -> Option<i32> {
+fn leads_a_group(process: Pid) -> bool {
+    getpgid(Some(process)) == Ok(process)
+}
+
+/// An ended process that is still to be reaped.
+struct Ended {
+    pid: i32,
+    /// Its exit code, unless a signal ended it.
+    exit_code: Option<i32>,
+}
+
+/// Looks for an ended process, without reaping it.
+fn peek() -> Option<Ended> {
     let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+    // __WALL: the zygote's clones count too, whatever signal they announce their end with.
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
     // SAFETY: the pointer is to live, writable memory of the right type.
     let result = unsafe { libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), options) };
@@ -78,15 +91,17 @@ fn peek() -> Option<i32> {
     let info = unsafe { info.assume_init() };
     // SAFETY: the field of a process that ended, or zero.
     let pid = unsafe { info.si_pid() };
-    (result == 0 && pid > 0).then_some(pid)
+    // SAFETY: as above.
+    let status = unsafe { info.si_status() };
+    let exit_code = (info.si_code == libc::CLD_EXITED).then_some(status);
+    (result == 0 && pid > 0).then_some(Ended { pid, exit_code })
 }
 
-/// Reaps an ended process, any for -1, with what it used.
+/// Reaps an ended process, with what it used.
 fn reap(pid: i32) -> Option<(i32, ProcessEnd)> {
     let mut status = 0;
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: both pointers are to live, writable memory of the right types.
-    // __WALL: the zygote's clones count too, whatever signal they announce their end with.
     let pid = unsafe { libc::wait4(pid, &raw mut status, libc::WNOHANG | libc::__WALL, usage.as_mut_ptr()) };
     if pid <= 0 {
         return None;

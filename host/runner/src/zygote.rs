@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::signal::SigSet;
 use nix::sys::stat::Mode;
+use nix::unistd::Pid;
 
 use crate::child;
 use crate::fork_table::ForkTable;
@@ -74,6 +75,8 @@ pub(crate) fn preload(names: &[String]) -> Result<(), StepError> {
 fn confine(setup: &Setup, socket: &OwnedFd, handover: OwnedFd, table: ForkTable) -> Result<(), StepError> {
     SigSet::empty().thread_set_mask().step("unblock signals")?;
     table.hide_from_children().step("hide the fork table")?;
+    // Children begin in this group; who has one of its own has ended its set-up.
+    nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0)).step("make a process group")?;
     silence_standard_streams()?;
     close_all_but([socket.as_raw_fd(), handover.as_raw_fd()])?;
     limits::apply(setup)?;

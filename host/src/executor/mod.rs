@@ -7,6 +7,7 @@ mod cgroup;
 mod floor;
 mod host_ids;
 mod library_cache;
+mod open_files;
 mod output;
 mod pool;
 mod reactor;
@@ -16,6 +17,7 @@ mod slot_memory;
 mod start;
 mod syscall_name;
 mod verdict;
+mod warm_child;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +30,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 pub use bulkhead_protocol::task::Progress;
+pub use open_files::TooFewOpenFiles;
 pub use pool::Executor;
 
 /// Where an executor gets a package that is not on its disk yet: the store in the one-process
@@ -92,6 +95,15 @@ pub enum Error {
         /// What the system said.
         #[source]
         source: std::io::Error,
+    },
+    /// Runners cannot be allowed the open files that they need.
+    #[error("failed to find room for {slots} slots")]
+    OpenFiles {
+        /// The slots.
+        slots: u32,
+        /// The limit, and what is needed.
+        #[source]
+        source: TooFewOpenFiles,
     },
     /// The sandbox does not reach its floor here.
     #[error("the sandbox is too weak on this machine: {missing} (--allow-weaker-sandbox starts anyway)")]

@@ -18,6 +18,7 @@ use super::cgroup::Cgroups;
 use super::floor;
 use super::host_ids::HostIdPool;
 use super::library_cache::{self, Library, LibraryCache};
+use super::open_files;
 use super::runner::{Runner, next_name};
 use super::slot_memory::SlotMemory;
 use super::start::{Launcher, Purpose};
@@ -29,6 +30,8 @@ const RUNNER: &str = "bulkhead-runner";
 const MAX_RUNNERS: usize = 64;
 /// How long a runner is kept without a call.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
+/// How often warm children are looked at between their calls.
+const BETWEEN_RESTS: Duration = Duration::from_secs(2);
 /// How long a package may take to say which functions it has.
 const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -71,6 +74,9 @@ impl Executor {
         let libraries = LibraryCache::open(&config.cache, packages)
             .map_err(|source| Error::Cache { path: config.cache.clone(), source })?;
         let launcher = Launcher { runner, cgroups: Cgroups::detect(), ids: HostIdPool::of_process() };
+        // What most functions have; one that has more is refused when it is called.
+        open_files::check(config.slots, Limits::default().open_files)
+            .map_err(|source| Error::OpenFiles { slots: config.slots, source })?;
         floor::check(&launcher, config.allow_weaker_sandbox).await?;
         warn_unless_supervised(&launcher).await;
         let shared = Arc::new(Shared {
@@ -231,7 +237,11 @@ impl Shared {
             self.make_room().await;
             let library = self.libraries.get(function.package).await.map_err(unavailable)?;
             let reuse = function.isolation == Isolation::Reuse;
-            self.start_runner(&library, &function.limits, reuse, self.slot_count).await.map(Arc::new)
+            let runner = self.start_runner(&library, &function.limits, reuse, self.slot_count).await.map(Arc::new)?;
+            if reuse {
+                tokio::spawn(end_restless_children(self.slots.clone(), Arc::downgrade(&runner)));
+            }
+            Ok(runner)
         });
         let started = started.await.clone();
         if started.is_err() {
@@ -325,6 +335,17 @@ async fn end_idle_runners(shared: Weak<Shared>) {
         for runner in ended.iter().filter_map(|(_, place)| runner_in(place)) {
             runner.end().await;
         }
+    }
+}
+
+/// Looks at a runner's warm children between their calls, as long as there is the runner.
+async fn end_restless_children(slots: Arc<Semaphore>, runner: Weak<Runner>) {
+    loop {
+        tokio::time::sleep(BETWEEN_RESTS).await;
+        // Closed when the executor ends.
+        let Ok(_room) = slots.acquire().await else { return };
+        let Some(runner) = runner.upgrade() else { return };
+        runner.end_restless().await;
     }
 }
 

@@ -1,6 +1,8 @@
 //! A running runner: hands out its slots, keeps a child waiting in each, and listens to init and
 //! zygote.
 
+mod rest;
+
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -62,6 +64,8 @@ struct Shared {
     reaped: CancellationToken,
     /// Whoever waits for the end of a child, by slot.
     waiting: Mutex<Vec<Option<Waiting>>>,
+    /// Who waits for a hold of a child, by slot.
+    identities: Mutex<Vec<Option<(u32, oneshot::Sender<OwnedFd>)>>>,
     /// Cancelled once nothing can run in it any more.
     lost: CancellationToken,
     /// Whether refused system calls are told to init.
@@ -96,6 +100,7 @@ impl Runner {
             sandbox: Mutex::new(Some(started.sandbox)),
             reaped: CancellationToken::new(),
             waiting: Mutex::new((0..capacity).map(|_| None).collect()),
+            identities: Mutex::new((0..capacity).map(|_| None).collect()),
             lost: CancellationToken::new(),
             supervised: started.supervised,
         });
@@ -175,16 +180,27 @@ impl Runner {
                 slot.calls += 1;
                 slot.used = slot.memory.own_usage();
                 slot.memory.rest();
-                if slot.calls < REUSE_CALLS && slot.forked_at.elapsed() < REUSE_AGE {
+                let worn = slot.calls >= REUSE_CALLS || slot.forked_at.elapsed() >= REUSE_AGE;
+                if !worn && self.comes_to_rest(&mut slot).await {
                     return lock(&self.idle).push(slot);
                 }
-                let kill = InitCommand::Kill { slot: slot.index, generation: slot.generation };
-                let _ = self.shared.control.send(&kill, &[]).await;
-                if tokio::time::timeout(REAP_TIMEOUT, &mut slot.ended).await.is_err() {
-                    return self.give_up(slot).await;
-                }
+                return self.replace(slot).await;
             }
         }
+        self.renew_and_keep(slot).await;
+    }
+
+    /// Kills a slot's child, which is between calls, and gives the slot another.
+    async fn replace(&self, mut slot: Slot) {
+        let kill = InitCommand::Kill { slot: slot.index, generation: slot.generation };
+        let _ = self.shared.control.send(&kill, &[]).await;
+        if tokio::time::timeout(REAP_TIMEOUT, &mut slot.ended).await.is_err() {
+            return self.give_up(slot).await;
+        }
+        self.renew_and_keep(slot).await;
+    }
+
+    async fn renew_and_keep(&self, mut slot: Slot) {
         match self.renew(&mut slot).await {
             Ok(()) => lock(&self.idle).push(slot),
             Err((step, errno)) => {
@@ -236,7 +252,11 @@ impl Runner {
     async fn find_slot(&self) -> Result<Slot, StepError> {
         let Some(mut slot) = lock(&self.idle).pop() else { return self.attach().await };
         match slot.ended.try_recv() {
-            Err(oneshot::error::TryRecvError::Empty) => {}
+            Err(oneshot::error::TryRecvError::Empty) => {
+                if let Some(warm) = &mut slot.warm {
+                    warm.end_rest();
+                }
+            }
             Err(oneshot::error::TryRecvError::Closed) => return Err(("reach the runner", Errno::EPIPE)),
             // A child that was killed from outside, or that never came to be, is replaced. Where there
             // is a lasting reason, the call will find the next one gone as well, and say why.
@@ -336,6 +356,16 @@ fn take_init_report(shared: &Shared, report: Received<InitReport>) -> bool {
     match report {
         Ok(Some((InitReport::ChildEnded { slot, generation, end }, _))) => {
             tell(shared, slot, generation, ChildEnd::Ended(end));
+            true
+        }
+        Ok(Some((InitReport::Identified { slot, generation }, fds))) => {
+            let mut identities = lock(&shared.identities);
+            let asked =
+                identities.get_mut(slot as usize).and_then(|place| place.take_if(|(asked, _)| *asked == generation));
+            if let (Some((_, tell)), Some(pidfd)) = (asked, fds.into_iter().next()) {
+                // Nobody listens any more where it came too late.
+                let _ = tell.send(pidfd);
+            }
             true
         }
         Ok(Some((InitReport::ZygoteEnded { end }, _))) => {

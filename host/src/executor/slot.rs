@@ -17,6 +17,7 @@ use super::cgroup::Leaf;
 use super::output::OutputPipe;
 use super::reactor::watch;
 use super::slot_memory::{OwnUsage, SlotMemory};
+use super::warm_child::WarmChild;
 
 /// A step that failed, to follow "failed to", and what the system said.
 pub(super) type StepError = (&'static str, Errno);
@@ -43,6 +44,8 @@ pub(super) struct Slot {
     pub(super) forked_at: Instant,
     /// What it had used before the present call.
     pub(super) used: OwnUsage,
+    /// A hold of it from outside; only of a warm child that has served a call.
+    pub(super) warm: Option<WarmChild>,
 }
 
 /// How a child ended, or why there never was one.
@@ -87,6 +90,7 @@ impl Slot {
             calls: 0,
             forked_at: Instant::now(),
             used: OwnUsage::default(),
+            warm: None,
         };
         Ok((slot, ZygoteEnds { stdout: stdout_end, stderr: stderr_end }))
     }
@@ -113,6 +117,7 @@ impl Slot {
         self.calls = 0;
         self.forked_at = Instant::now();
         self.used = OwnUsage::default();
+        self.warm = None;
         let (tell, ended) = oneshot::channel();
         self.ended = ended;
         tell

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bulkhead_protocol::limits::Limits;
 use bulkhead_protocol::outcome::Outcome;
 use bulkhead_protocol::packet;
-use bulkhead_protocol::runner_message::{ExitStatus, InitReport, ProcessEnd, Setup, ZygoteReport};
+use bulkhead_protocol::runner_message::{ExitStatus, InitReport, ProcessEnd, Setup, ZygoteReport, open_files_needed};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -21,6 +21,7 @@ use super::attest::check_zygote;
 use super::cgroup::{Cgroups, Leaf, RunnerCgroup};
 use super::host_ids::{HostIdPool, LeasedIds};
 use super::library_cache::Library;
+use super::open_files;
 use super::reactor::watch;
 use super::syscall_name;
 
@@ -133,6 +134,8 @@ impl Launcher {
 
     /// Executes the runner and takes init over.
     async fn begin(&self, purpose: Purpose<'_>) -> Result<Started, Outcome> {
+        open_files::check(purpose.slots, purpose.limits.open_files)
+            .map_err(|shortage| platform(&format!("allow a sandbox its open files: {shortage}"), Errno::EMFILE))?;
         let ids = self.ids.lease().ok_or_else(|| platform("find free ids for a sandbox", Errno::EAGAIN))?;
         let group = |error: std::io::Error| platform_io("make a cgroup", &error);
         let wanted = self.cgroups.has_memory() || self.cgroups.has_pids();
@@ -265,6 +268,8 @@ fn describe_load_end(end: ProcessEnd) -> String {
     }
     match end.status {
         ExitStatus::Code(code) => format!("the library's load-time code exited with code {code}"),
+        // Of a child alone.
+        ExitStatus::NotSetUp => "the library's load-time code ended its process".to_owned(),
         ExitStatus::Signal(libc::SIGSYS) => "the library's load-time code made a forbidden system call".to_owned(),
         ExitStatus::Signal(number) => {
             let name = Signal::try_from(number).map_or("a signal", Signal::as_str);

@@ -7,7 +7,7 @@
 use bulkhead_protocol::limits::{LimitKind, Limits};
 use bulkhead_protocol::outcome::{FOREIGN_ABI, Outcome, Report};
 use bulkhead_protocol::runner_message::{DeniedCall, ExitStatus, ProcessEnd};
-use bulkhead_protocol::slot::{SETUP_FAILED_EXIT, response, state};
+use bulkhead_protocol::slot::{response, state};
 use bulkhead_protocol::task::Encoding;
 use nix::sys::signal::Signal;
 use serde::Deserialize;
@@ -79,10 +79,8 @@ pub(super) fn decide(evidence: &Evidence<'_>) -> Verdict {
     let outcome = match end.status {
         // It ended by itself, even if a kill was on its way.
         ExitStatus::Code(0) if published => return Verdict::Answered,
-        // Before it took the request only our own code ran in it.
-        ExitStatus::Code(SETUP_FAILED_EXIT) if evidence.response.state != state::TAKEN => {
-            setup_failed(evidence.response)
-        }
+        // Init's word: only our own code has run in it.
+        ExitStatus::NotSetUp => setup_failed(evidence.response),
         _ if evidence.killed.is_some() => match evidence.killed {
             Some(KillCause::Timeout { limit_ms }) => Outcome::TimedOut { limit_ms },
             // A flood was answered above.
@@ -199,6 +197,7 @@ fn setup_step(number: u64) -> &'static str {
         7 => "set resource limits",
         8 => "put up the system call filter",
         9 => "start the function's thread",
+        10 => "make a process group",
         _ => "set up the child",
     }
 }
@@ -322,6 +321,17 @@ mod tests {
         let by_sigsys = decide_simply(end(ExitStatus::Signal(libc::SIGSYS)), None, state::TAKEN);
         let foreign = Outcome::PolicyViolation { syscall: Some(FOREIGN_ABI.to_owned()), args: None };
         assert_eq!(by_sigsys, Verdict::Ended(foreign));
+    }
+
+    #[test]
+    fn a_set_up_that_failed_is_init_s_word_and_never_a_function_s() {
+        let failed = decide_simply(end(ExitStatus::NotSetUp), None, state::PUBLISHED);
+        assert!(matches!(failed, Verdict::Ended(Outcome::SetupFailed { .. })), "{failed:?}");
+        for state in [state::IDLE, state::REQUESTED, state::TAKEN, state::PUBLISHED] {
+            let code = bulkhead_protocol::slot::SETUP_FAILED_EXIT;
+            let claimed = decide_simply(end(ExitStatus::Code(code)), None, state);
+            assert_eq!(claimed, Verdict::Ended(Outcome::Exited { code }));
+        }
     }
 
     #[test]

@@ -47,3 +47,39 @@ pub fn int80(number: i32) -> i32 {
     unsafe { core::arch::asm!("int 0x80", inlateout("eax") number => result, options(nostack)) };
     result
 }
+
+/// Counts the calls of its warm process, and leaves something behind: a thread that sleeps, or a timer whose
+/// handler never returns.
+#[bulkhead::function(isolation = "reuse")]
+pub fn warm_count(leave: String) -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    match leave.as_str() {
+        "thread" => drop(std::thread::spawn(|| {
+            loop {
+                std::thread::park();
+            }
+        })),
+        "joined thread" => drop(std::thread::spawn(|| ()).join()),
+        "timer" => spin_later(),
+        _ => {}
+    }
+    CALLS.fetch_add(1, Ordering::Relaxed) + 1
+}
+
+/// Has the process's first thread spin for ever, a moment from now.
+#[expect(unsafe_code, reason = "handlers of signals and timers are C's")]
+fn spin_later() {
+    extern "C" fn spin(_: libc::c_int) {
+        loop {
+            std::hint::spin_loop();
+        }
+    }
+    let handler = spin as extern "C" fn(libc::c_int);
+    // SAFETY: the handler touches nothing.
+    unsafe { libc::signal(libc::SIGALRM, handler as libc::sighandler_t) };
+    let soon = libc::timeval { tv_sec: 0, tv_usec: 1000 };
+    let timer = libc::itimerval { it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 }, it_value: soon };
+    // SAFETY: the value lives through the call, and nobody asks for the one before.
+    unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
+}

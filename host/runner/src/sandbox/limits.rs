@@ -1,6 +1,6 @@
 //! rlimits. Hard limits, set before the plugin is loaded, so that nothing of it can raise them.
 
-use bulkhead_protocol::runner_message::{HostIds, Setup};
+use bulkhead_protocol::runner_message::{HostIds, Setup, open_files_needed};
 use bulkhead_protocol::slot::Layout;
 use nix::sys::resource::{Resource, setrlimit};
 
@@ -8,9 +8,6 @@ use crate::step::{Step, StepError};
 
 /// Stack of a main thread, and of the thread that runs a call.
 pub(crate) const STACK_BYTES: u64 = 8 * 1024 * 1024;
-/// File descriptors that the zygote needs per slot: memory, two pipes, an eventfd, a Landlock
-/// ruleset and up to two cgroups.
-const ZYGOTE_FILES_PER_SLOT: u64 = 8;
 /// Address space beyond memory and slot: code, the reserve of malloc's arenas (64 MiB for each of
 /// 8 per core), guard pages.
 const ADDRESS_SPACE_ROOM: u64 = 4 << 30;
@@ -29,7 +26,7 @@ pub(crate) fn apply(setup: &Setup) -> Result<(), StepError> {
     set(Resource::RLIMIT_MSGQUEUE, 0)?;
     set(Resource::RLIMIT_SIGPENDING, slots * PENDING_SIGNALS_PER_SLOT)?;
     set(Resource::RLIMIT_STACK, STACK_BYTES)?;
-    set(Resource::RLIMIT_NOFILE, 16 + slots * ZYGOTE_FILES_PER_SLOT + u64::from(limits.open_files))?;
+    set(Resource::RLIMIT_NOFILE, open_files_needed(setup.slots, limits.open_files))?;
     if !setup.memory_cgroup {
         set(Resource::RLIMIT_DATA, limits.memory_bytes)?;
         let slot = Layout::new(limits.result_bytes).total_bytes() as u64;

@@ -47,13 +47,17 @@ pub(crate) fn restrict_package(setup: &Setup) -> nix::Result<Option<OwnedFd>> {
     install(&compile(Action::KillProcess), 0).map(|_| None)
 }
 
-/// Puts up the filter that holds in a child, on top of the other. `scoped_signals`: whether Landlock keeps
+/// Puts up the filter that holds in a child, in all of its threads, on top of the other. `scoped_signals`: whether Landlock keeps
 /// the child's signals within its own processes.
 pub(crate) fn restrict_child(setup: &Setup, scoped_signals: bool) -> nix::Result<()> {
     let own_pid = [nix::unistd::getpid().as_raw().unsigned_abs().into()];
     let rules = rules::child(policy(setup, scoped_signals), &own_pid);
     let defaults = Defaults { unlisted: Action::Allow, unknown: Action::Allow };
-    install(&filter::compile(&rules, defaults, Arch::NATIVE), 0).map(drop)
+    match install(&filter::compile(&rules, defaults, Arch::NATIVE), libc::SECCOMP_FILTER_FLAG_TSYNC)? {
+        0 => Ok(()),
+        // The thread that does not have the same filters as this one.
+        _ => Err(Errno::ESRCH),
+    }
 }
 
 fn policy(setup: &Setup, scoped_signals: bool) -> Policy {

@@ -1,0 +1,40 @@
+//! Whether the hard limit on open files, which nobody can raise for a sandbox, leaves room for one.
+
+use bulkhead_protocol::runner_message::open_files_needed;
+use nix::sys::resource::{Resource, getrlimit};
+
+/// A hard limit on open files that sandboxes do not fit under. Nobody can raise it for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the hard limit is {allowed}, a runner with {slots} slots needs {needed} (`ulimit -Hn`, or fewer slots)")]
+pub struct TooFewOpenFiles {
+    allowed: u64,
+    needed: u64,
+    slots: u32,
+}
+
+/// Checks that runners with so many slots can be allowed the open files that they need.
+pub(super) fn check(slots: u32, open_files: u32) -> Result<(), TooFewOpenFiles> {
+    // Where it cannot be read it is not checked: the runner says what fails.
+    let Ok((_, allowed)) = getrlimit(Resource::RLIMIT_NOFILE) else { return Ok(()) };
+    fits(allowed, slots, open_files)
+}
+
+fn fits(allowed: u64, slots: u32, open_files: u32) -> Result<(), TooFewOpenFiles> {
+    let needed = open_files_needed(slots, open_files);
+    if needed <= allowed { Ok(()) } else { Err(TooFewOpenFiles { allowed, needed, slots }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hard_limit_below_at_and_above_what_is_needed() {
+        let needed = open_files_needed(10, 64);
+        assert_eq!(fits(needed, 10, 64), Ok(()));
+        assert_eq!(fits(needed + 1, 10, 64), Ok(()));
+        let shortage = fits(needed - 1, 10, 64).unwrap_err();
+        assert_eq!(shortage, TooFewOpenFiles { allowed: needed - 1, needed, slots: 10 });
+        assert!(shortage.to_string().contains(&format!("needs {needed}")));
+    }
+}
