@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::client::Client;
-use crate::deadline::eventually;
+use crate::deadline::{SHORT, eventually, eventually_within};
 use crate::footprint::Footprint;
 use crate::layers::require_or_skip;
 use crate::server::Server;
@@ -133,12 +133,18 @@ fn canary(client: &Client) {
 /// What a server holds once it holds the same for a while: connections close when they like.
 #[track_caller]
 pub fn settled(server: &Server) -> Footprint {
+    settled_for(server, 50, SHORT)
+}
+
+/// The same for a server with many runners, where each look takes long: once so many looks found the same.
+#[track_caller]
+pub(super) fn settled_for(server: &Server, looks: u32, limit: Duration) -> Footprint {
     let mut last = server.footprint();
     let mut same = 0;
-    eventually("the server comes to rest", || {
+    eventually_within(limit, "the server comes to rest", || {
         let now = server.footprint();
         same = if now == last { same + 1 } else { 0 };
         last = now;
-        if same == 50 { Ok(last.clone()) } else { Err(format!("{last:#?}")) }
+        if same == looks { Ok(last.clone()) } else { Err(format!("{last:#?}")) }
     })
 }

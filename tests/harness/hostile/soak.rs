@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde_json::json;
 
+use super::ledger::{Ledger, settled_for};
 use super::table::{Act, Kind, Row, table};
 use super::tally::{Spread, Tally};
-use super::{Ledger, settled};
 use crate::client::Client;
+use crate::deadline::LONG;
 use crate::footprint::Footprint;
 use crate::member::Executables;
 use crate::packages::Packages;
@@ -22,6 +23,8 @@ use crate::simulator::random::Random;
 /// Functions that a server is asked for: it keeps a runner of each, 64 at most, so that none has to give way
 /// and what it holds at the end can be compared with what it held at the start.
 const MOST_FUNCTIONS: usize = 60;
+/// Looks that have to find the same before a server counts as at rest.
+const LOOKS: u32 = 10;
 /// Of a thousand calls, those of functions that take long.
 const SLOW_PER_MILLE: u32 = 2;
 /// Of a thousand calls, those of functions that do no harm.
@@ -121,7 +124,7 @@ fn soak(server: &Server, packages: &Packages, calls: u64, mut random: Random, te
     for row in quick.iter().chain(&slow) {
         act(row, &mut part.tally);
     }
-    let before = settled(server);
+    let before = settled_for(server, LOOKS, LONG);
     part.resident_kib[0] = resident_kib(server);
     let mut made = 0;
     while made < calls {
@@ -137,7 +140,7 @@ fn soak(server: &Server, packages: &Packages, calls: u64, mut random: Random, te
         }
     }
     canary(&client, &mut part.tally);
-    let after = settled(server);
+    let after = settled_for(server, LOOKS, LONG);
     part.resident_kib[1] = resident_kib(server);
     let bombs = slow.iter().filter(|row| row.kind == Kind::OutOfMemory).count();
     part.leak = difference(&before, &after, bombs);

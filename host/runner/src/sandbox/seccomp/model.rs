@@ -219,8 +219,15 @@ fn allowed(policy: Policy, arch: Arch) -> Vec<&'static str> {
 
 #[test]
 fn a_plain_function_may_make_at_most_90_system_calls() {
+    /// Newer forms of calls that x86_64 has in two: glibc makes the older, rustix the newer, and neither falls
+    /// back. Together they do what one of them does.
+    const NEWER: [&str; 8] =
+        ["dup3", "faccessat", "fchmodat", "mkdirat", "ppoll", "readlinkat", "renameat", "symlinkat"];
     for arch in ARCHES {
-        let allowed = allowed(PLAIN, arch);
+        let mut allowed = allowed(PLAIN, arch);
+        if arch == Arch::X86_64 {
+            allowed.retain(|name| !NEWER.contains(name));
+        }
         assert!((60..=90).contains(&allowed.len()), "{} on {arch:?}: {allowed:?}", allowed.len());
     }
 }

@@ -1,4 +1,5 @@
-//! What every function may do: at most 90 system calls.
+//! What every function may do: at most 90 system calls, eight of which x86_64 has in two forms. glibc makes the
+//! older and rustix the newer, so both are here.
 
 use super::super::arch::{Call, sys};
 use super::super::filter::{Action, Entry, Rule};
@@ -80,7 +81,7 @@ pub(super) const PLAIN: &[Entry<'static>] = &[
     // Waiting and waking.
     (sys!(futex), ALLOW), // every lock
     (sys!(x86_64 poll), ALLOW), // wait for descriptors
-    (sys!(aarch64 ppoll), ALLOW), // wait for descriptors
+    (sys!(ppoll), ALLOW), // wait for descriptors
     (sys!(epoll_create1), ALLOW), // event loops
     (sys!(epoll_ctl), ALLOW), // event loops
     (sys!(x86_64 epoll_wait), ALLOW), // event loops
@@ -101,22 +102,22 @@ pub(super) const PLAIN: &[Entry<'static>] = &[
     (sys!(aarch64 fstatat), ALLOW), // look up
     (sys!(statx), ALLOW), // look up
     (sys!(x86_64 access), ALLOW), // look up
-    (sys!(aarch64 faccessat), ALLOW), // look up
+    (sys!(faccessat), ALLOW), // look up
     (sys!(x86_64 readlink), ALLOW), // look up
-    (sys!(aarch64 readlinkat), ALLOW), // look up
+    (sys!(readlinkat), ALLOW), // look up
     (sys!(getdents64), ALLOW), // list a folder
     (sys!(getcwd), ALLOW), // where it is
     (sys!(chdir), ALLOW), // move within the tree
     (sys!(x86_64 mkdir), ALLOW), // make a folder
-    (sys!(aarch64 mkdirat), ALLOW), // make a folder
+    (sys!(mkdirat), ALLOW), // make a folder
     (sys!(x86_64 rmdir), ALLOW), // remove
     (sys!(x86_64 unlink), ALLOW), // remove
     (sys!(unlinkat), ALLOW), // remove
     (sys!(x86_64 rename), ALLOW), // rename
-    (sys!(aarch64 renameat), ALLOW), // rename
+    (sys!(renameat), ALLOW), // rename
     (sys!(linkat), ALLOW), // hard link within the folder
     (sys!(x86_64 symlink), ALLOW), // symbolic link within the tree
-    (sys!(aarch64 symlinkat), ALLOW), // symbolic link within the tree
+    (sys!(symlinkat), ALLOW), // symbolic link within the tree
     (sys!(ftruncate), ALLOW), // change a size
     (sys!(fallocate), ALLOW), // reserve room; the tmpfs bounds it
     (sys!(fsync), ALLOW), // flush
@@ -124,10 +125,10 @@ pub(super) const PLAIN: &[Entry<'static>] = &[
     (sys!(flock), ALLOW), // lock
     (sys!(dup), ALLOW), // duplicate
     (sys!(x86_64 dup2), ALLOW), // duplicate
-    (sys!(aarch64 dup3), ALLOW), // duplicate
+    (sys!(dup3), ALLOW), // duplicate
     (sys!(pipe2), ALLOW), // pipe within the process
     (sys!(x86_64 chmod), ALLOW), // mode of its own files
-    (sys!(aarch64 fchmodat), ALLOW), // mode of its own files
+    (sys!(fchmodat), ALLOW), // mode of its own files
     (sys!(fchmod), ALLOW), // mode of its own files
     (sys!(utimensat), ALLOW), // times of its own files
     (sys!(copy_file_range), ALLOW), // copy
