@@ -3,8 +3,8 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
-    build, check, completions, dead_letters, dispatcher, functions, gateway, invoke, new, register, run, tasks, up,
-    worker, workers,
+    build, check, completions, dead_letters, dispatcher, eval, functions, gateway, invoke, new, register, run, tasks,
+    up, worker, workers,
 };
 
 /// Runs native functions as a service, each call in its own sandboxed process.
@@ -65,6 +65,8 @@ pub(super) enum Command {
     DeadLetters(dead_letters::Args),
     /// List and drain workers
     Workers(workers::Args),
+    /// Measure performance, draw it and explain it
+    Eval(Box<eval::Args>),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }

@@ -9,8 +9,8 @@ use super::command::{Cli, Command};
 use super::failure::{self, Exit};
 use super::output::Output;
 use super::{
-    build, check, completions, dead_letters, dispatcher, functions, gateway, invoke, new, register, run, tasks, up,
-    worker, workers,
+    build, check, completions, dead_letters, dispatcher, eval, functions, gateway, invoke, new, register, run, tasks,
+    up, worker, workers,
 };
 
 /// Runs the command line of this process.
@@ -56,6 +56,7 @@ fn run_command(command: Command, output: &Output) -> anyhow::Result<Exit> {
             Command::Tasks(args) => tasks::run(args, output).await,
             Command::DeadLetters(args) => dead_letters::run(args, output).await,
             Command::Workers(args) => workers::run(args, output).await,
+            Command::Eval(args) => eval::run(*args, output).await,
             Command::Completions(args) => completions::run(args, output),
         }
     });

@@ -16,6 +16,7 @@ mod completions;
 mod dead_letters;
 mod dispatcher;
 mod entry;
+mod eval;
 mod failure;
 mod functions;
 mod gateway;

@@ -22,6 +22,7 @@ use super::hand::Hand;
 use super::line::{Event, Line};
 use super::outbox::Outbox;
 use super::run::Runs;
+use crate::telemetry::stage::{self, Stage};
 
 /// How often running attempts are looked at, and how long one runs before it is.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -193,6 +194,7 @@ impl Session {
     fn begin(&mut self, now: Instant) {
         while let Some((assignment, cancel)) = self.hand.begin_next(now, unix_ms()) {
             let id = assignment.id;
+            stage::reached(Stage::Begun, id.task);
             self.say(ToDispatcher::Started { id, at_ms: unix_ms() });
             let attempt = self.runs.attempt(*assignment, cancel);
             self.attempts.spawn(async move { (id, attempt.await) });
