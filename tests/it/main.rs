@@ -5,6 +5,7 @@
 mod cli_crates;
 mod cli_usage;
 mod drain_calls;
+mod eval;
 mod ordinary_user;
 mod readme;
 mod simulation;

@@ -48,6 +48,22 @@ pub(crate) fn time_us(microseconds: f64) -> String {
     }
 }
 
+/// The same as a tick of an axis: without zeros that say nothing.
+pub(crate) fn time_tick(microseconds: f64) -> String {
+    match microseconds {
+        _ if microseconds >= 1e6 => format!("{} s", tick(microseconds / 1e6)),
+        _ if microseconds >= 1e3 => format!("{} ms", tick(microseconds / 1e3)),
+        _ => format!("{} µs", tick(microseconds)),
+    }
+}
+
+/// How many there are.
+pub(crate) fn count(count: u64) -> String {
+    let digits = count.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev().map(|group| String::from_utf8_lossy(group).into_owned());
+    groups.collect::<Vec<_>>().join(",")
+}
+
 /// A size in its fitting unit.
 pub(crate) fn bytes(bytes: f64) -> String {
     const KIB: f64 = 1024.0;
@@ -85,6 +101,8 @@ mod tests {
             ["0", "0.123", "1.00", "12.3", "1,234", "1,000,000"]
         );
         assert_eq!(plain(-1234.0), "-1,234");
+        assert_eq!([0, 80, 1234, 1_000_000].map(count), ["0", "80", "1,234", "1,000,000"]);
+        assert_eq!([1.5, 1000.0, 2e6].map(time_tick), ["1.5 µs", "1 ms", "2 s"]);
         assert_eq!([0.5, 2.0, 10_000.0, 2_500_000.0].map(tick), ["0.5", "2", "10k", "2.5M"]);
     }
 

@@ -160,5 +160,5 @@ fn recovery(results: &Results) -> Option<String> {
 
 fn failures(results: &Results) -> Option<String> {
     let (made, good) = summary::success(results);
-    (made > good).then(|| format!("**{} tasks or calls gave no result.**", numbers::plain((made - good) as f64)))
+    (made > good).then(|| format!("**{} tasks or calls gave no result.**", numbers::count(made - good)))
 }

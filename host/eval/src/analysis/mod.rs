@@ -95,7 +95,7 @@ fn head(text: &mut String, results: &Results) {
         (
             "work",
             format!(
-                "{}; isolation {}; {} repetitions, interleaved",
+                "{}; isolation {}; repetitions: {}, interleaved",
                 words(settings.workloads.iter().map(|workload| workload.as_str()).collect()),
                 words(settings.isolations.iter().map(|isolation| isolation.as_str()).collect()),
                 settings.repeat
@@ -110,8 +110,8 @@ fn head(text: &mut String, results: &Results) {
     let _ = writeln!(
         text,
         "\n{} tasks and calls were made; {} gave a result ({}).",
-        numbers::plain(made as f64),
-        numbers::plain(good as f64),
+        numbers::count(made),
+        numbers::count(good),
         numbers::percent(if made == 0 { 0.0 } else { good as f64 / made as f64 })
     );
 }

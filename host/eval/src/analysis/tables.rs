@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::numbers::{bytes, percent, plain, time_us};
+use crate::numbers::{bytes, count, percent, plain, time_us};
 use crate::results::{Distribution, Results, Scaling};
 use crate::statistics::{Interval, NoFit, fit_power_law, fit_usl, mean_interval, speedups, weak_efficiencies};
 use crate::summary;
@@ -24,7 +24,7 @@ pub(super) fn success(text: &mut String, results: &Results) {
     ];
     text.push_str("| measurement | made | succeeded | |\n| --- | ---: | ---: | ---: |\n");
     for (name, (made, good)) in rows.into_iter().filter(|(_, (made, _))| *made > 0) {
-        let (shown, well) = (plain(made as f64), plain(good as f64));
+        let (shown, well) = (count(made), count(good));
         let _ = writeln!(text, "| {name} | {shown} | {well} | {} |", percent(good as f64 / made as f64));
     }
 }
@@ -156,7 +156,7 @@ pub(super) fn latency(text: &mut String, results: &Results) {
             for isolation in summary::isolations(results) {
                 let Some(took) = summary::one_by_one(results, kind, workload, isolation) else { continue };
                 let (name, shown) = (kind.name(), percentiles(&took));
-                let _ = writeln!(text, "| {name} | {workload} | {isolation} | {} | {shown} |", took.count);
+                let _ = writeln!(text, "| {name} | {workload} | {isolation} | {} | {shown} |", count(took.count));
             }
         }
     }

@@ -19,6 +19,8 @@ pub(super) struct Axis {
     high: f64,
     /// Values with their texts, ascending.
     ticks: Vec<(f64, String)>,
+    /// Whether lines go from the ticks through the panel.
+    pub(super) has_grid: bool,
 }
 
 /// How values are written on an axis.
@@ -41,7 +43,7 @@ impl Axis {
         let first = (low / step).ceil() as i64;
         let last = (high / step + 1e-9).floor() as i64;
         let ticks = (first..=last).map(|count| count as f64 * step).map(|value| (value, numbers::tick(value)));
-        Self { label: label.to_owned(), scale: Scale::Linear, low, high, ticks: ticks.collect() }
+        Self { label: label.to_owned(), scale: Scale::Linear, low, high, ticks: ticks.collect(), has_grid: true }
     }
 
     /// Around values above zero, in their logarithms.
@@ -54,7 +56,14 @@ impl Axis {
         let (low, high) = (least / 1.25, most * 1.25);
         let widen = (4.0 / (high / low)).max(1.0).sqrt();
         let (low, high) = (low / widen, high * widen);
-        Self { label: label.to_owned(), scale: Scale::Log, low, high, ticks: log_ticks(low, high, write) }
+        Self {
+            label: label.to_owned(),
+            scale: Scale::Log,
+            low,
+            high,
+            ticks: log_ticks(low, high, write),
+            has_grid: true,
+        }
     }
 
     /// With ticks at these values, in their logarithms.
@@ -70,7 +79,7 @@ impl Axis {
     pub(super) fn names(label: &str, names: impl IntoIterator<Item = String>) -> Self {
         let ticks: Vec<_> = names.into_iter().enumerate().map(|(place, name)| (place as f64, name)).collect();
         let high = ticks.len() as f64 - 0.4;
-        Self { label: label.to_owned(), scale: Scale::Linear, low: -0.6, high: high.max(0.6), ticks }
+        Self { label: label.to_owned(), scale: Scale::Linear, low: -0.6, high: high.max(0.6), ticks, has_grid: true }
     }
 
     /// Names at 0, −1, −2 and so on: from the top down.
@@ -78,7 +87,7 @@ impl Axis {
         let axis = Self::names("", names);
         let mut ticks: Vec<_> = axis.ticks.into_iter().map(|(place, name)| (-place, name)).collect();
         ticks.reverse();
-        Self { low: -axis.high, high: -axis.low, ticks, ..axis }
+        Self { low: -axis.high, high: -axis.low, ticks, has_grid: false, ..axis }
     }
 
     /// Where a value is; 0 is the beginning and 1 the end. None for what a logarithm cannot show.
@@ -113,7 +122,7 @@ fn round_step(rough: f64) -> f64 {
         return 1.0;
     }
     let power = 10_f64.powf(rough.log10().floor());
-    let factor = [1.0, 2.0, 5.0, 10.0].into_iter().find(|factor| factor * power >= rough * 0.999);
+    let factor = [1.0, 2.0, 5.0, 10.0].into_iter().find(|factor| factor * power >= rough * 0.9);
     factor.unwrap_or(10.0) * power
 }
 

@@ -9,6 +9,12 @@ use crate::numbers;
 use crate::results::{Isolation, Results, Scaling, Workload};
 use crate::statistics::mean_interval;
 use crate::summary;
+use plotters::style::{RGBColor, WHITE};
+
+/// Pixels between the ends of the horizontal axis of a panel with parts, about.
+const PARTS_WIDTH: f64 = 340.0;
+/// Pixels of a letter, about.
+const LETTER_WIDTH: f64 = 9.0;
 
 pub(super) fn page(results: &Results) -> Page {
     let title = "Bulkhead: performance at a glance";
@@ -16,8 +22,8 @@ pub(super) fn page(results: &Results) -> Page {
     let isolation = summary::isolations(results).first().copied().unwrap_or(Isolation::Fresh);
     let subtitle = format!(
         "isolation {isolation} unless said otherwise; {} of {} tasks and calls succeeded ({})",
-        numbers::plain(good as f64),
-        numbers::plain(made as f64),
+        numbers::count(good),
+        numbers::count(made),
         numbers::percent(if made == 0 { 0.0 } else { good as f64 / made as f64 })
     );
     let mut page = Page::new(title, subtitle, 3);
@@ -33,8 +39,8 @@ pub(super) fn page(results: &Results) -> Page {
     for (number, kind) in summary::kinds(results).into_iter().enumerate() {
         page.legend.push(Entry::new(kind.name(), Look::of(number), Sample::LineAndMarker));
     }
-    for (number, isolation) in summary::isolations(results).into_iter().enumerate() {
-        let look = Look { colour: colour(number), ..Look::of(0) };
+    for isolation in summary::isolations(results) {
+        let look = Look { colour: workloads::shade(isolation), ..Look::of(0) };
         page.legend.push(Entry::new(format!("bars: {isolation}"), look, Sample::Box));
     }
     page.legend.push(Entry::new("p50", Look { marker: Marker::Circle, ..Look::of(6) }, Sample::Marker));
@@ -91,7 +97,7 @@ fn latency(results: &Results) -> Panel {
         return Panel::empty(title, "not measured");
     }
     let times: Vec<f64> = rows.iter().flat_map(|(_, _, took)| [took.p50_us, took.p99_us]).map(|it| it as f64).collect();
-    let x = Axis::log("time of a call", times, numbers::time_us);
+    let x = Axis::log("time of a call", times, numbers::time_tick);
     let mut panel = Panel::new(title, x, Axis::names_down(rows.iter().map(|(name, ..)| name.clone())));
     panel.left = NAMES_LEFT;
     for (row, (_, number, took)) in rows.iter().enumerate() {
@@ -147,10 +153,11 @@ fn parts(
             panel.marks.push(Mark::Box {
                 from: (from, y - 0.3),
                 to: (from + value, y + 0.3),
-                fill: if number % 2 == 0 { plotters::style::RGBColor(225, 225, 225) } else { plotters::style::WHITE },
+                fill: if number % 2 == 0 { RGBColor(225, 225, 225) } else { WHITE },
             });
             // Words only where they fit.
-            if *value > highest * 0.16 {
+            let room = value / panel.x.high() * PARTS_WIDTH;
+            if room > name.len() as f64 * LETTER_WIDTH + 12.0 {
                 panel.marks.push(Mark::Text { at: (from, y), text: (*name).to_owned() });
             }
             from += value;

@@ -50,7 +50,7 @@ fn series(results: &Results) -> Vec<Series> {
 
 fn boxes(series: &[Series]) -> Panel {
     let times = series.iter().flat_map(|one| [one.took.min_us, one.took.max_us]).map(|time| time as f64);
-    let x = Axis::log("time of a call", times.collect::<Vec<_>>(), numbers::time_us);
+    let x = Axis::log("time of a call", times.collect::<Vec<_>>(), numbers::time_tick);
     let y = Axis::names_down(series.iter().map(|one| one.name.clone()));
     let mut panel = Panel::new("Whiskers p1 and p99, box p25 to p75, bar p50", x, y);
     panel.left = NAMES_LEFT;
@@ -70,7 +70,7 @@ fn boxes(series: &[Series]) -> Panel {
 
 fn cumulative(series: &[Series]) -> Panel {
     let times = series.iter().flat_map(|one| [one.took.min_us, one.took.max_us]).map(|time| time as f64);
-    let x = Axis::log("time of a call", times.collect::<Vec<_>>(), numbers::time_us);
+    let x = Axis::log("time of a call", times.collect::<Vec<_>>(), numbers::time_tick);
     let mut panel = Panel::new("Share of calls that took no longer", x, Axis::between("share of calls", 0.0, 1.02));
     for one in series {
         // As stairs: the share jumps at each time that was measured.

@@ -38,7 +38,7 @@ pub(super) fn page(results: &Results) -> Page {
                 .collect();
             let all = || series.iter().flat_map(|(_, points)| points.iter().copied());
             let x = Axis::log("calls offered per second", all().map(|(x, _)| x).collect::<Vec<_>>(), numbers::tick);
-            let y = Axis::log("time of a call", all().map(|(_, y)| y).collect::<Vec<_>>(), numbers::time_us);
+            let y = Axis::log("time of a call", all().map(|(_, y)| y).collect::<Vec<_>>(), numbers::time_tick);
             let mut panel = Panel::new(format!("{isolation}: {name}"), x, y);
             for (number, points) in series {
                 panel.series(points, Look::of(number));

@@ -68,7 +68,7 @@ pub(super) fn payloads(results: &Results) -> Panel {
     let x = Axis::names("payload, each way", sizes.iter().map(|size| numbers::bytes(*size as f64)));
     let bounds = results.payload.iter().filter_map(|run| Some([run.took.quantile_us(0.1)?, run.took.p90_us]));
     let times: Vec<f64> = bounds.flatten().map(|time| time as f64).collect();
-    let mut panel = Panel::new(title, x, Axis::log("time of a call", times, numbers::time_us));
+    let mut panel = Panel::new(title, x, Axis::log("time of a call", times, numbers::time_tick));
     let kinds = summary::kinds(results);
     let count = kinds.len() as f64;
     for (number, kind) in kinds.into_iter().enumerate() {

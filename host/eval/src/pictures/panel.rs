@@ -108,7 +108,9 @@ impl Panel {
         }
         for (place, words) in self.y.ticks() {
             let y = frame.y(place);
-            area.draw(&PathElement::new([(frame.left, y), (frame.right, y)], GRID.stroke_width(1)))?;
+            if self.y.has_grid {
+                area.draw(&PathElement::new([(frame.left, y), (frame.right, y)], GRID.stroke_width(1)))?;
+            }
             let right = style.pos(Pos::new(HPos::Right, VPos::Center));
             area.draw(&Text::new(words.to_owned(), (frame.left - 8, y), right))?;
         }

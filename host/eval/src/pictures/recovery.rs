@@ -7,14 +7,14 @@ use super::panel::{Mark, Panel};
 use crate::numbers;
 use crate::results::{Recovery, Results};
 
-/// Runs that are drawn; more than there are kinds of clusters with workers of their own.
-const MAX_PANELS: usize = 6;
+/// Runs that are drawn: as many as there are kinds of clusters with workers of their own.
+const MAX_PANELS: usize = 4;
 
 pub(super) fn page(results: &Results) -> Page {
     let title = "A worker is killed under a steady load";
     let subtitle = "answers per second; one of the workers gets SIGKILL and another is started in its place";
     let runs: Vec<_> = results.recovery.iter().take(MAX_PANELS).collect();
-    let mut page = Page::new(title, subtitle, if runs.len() > 2 { 2 } else { 1 });
+    let mut page = Page::new(title, subtitle, 1);
     if runs.is_empty() {
         let why = "not measured: takes pull or push mode, and at least two workers of the evaluation's own cluster";
         page.panels.push(Panel::empty("Answers per second", why));
@@ -44,10 +44,18 @@ fn panel(run: &Recovery) -> Panel {
     let rates: Vec<f64> = run.completed.iter().map(|count| *count as f64 / run.bin_seconds).collect();
     let end = run.completed.len() as f64 * run.bin_seconds;
     let highest = rates.iter().copied().chain([run.offered_per_second]);
-    // Room for the words at the top.
-    let top = highest.fold(0.0, f64::max) * 1.25;
+    let top = highest.fold(0.0, f64::max);
     let x = Axis::between("seconds", 0.0, end.max(1.0));
-    let mut panel = Panel::new(format!("{} · {}", run.setup, run.isolation), x, Axis::linear("per second", [top]));
+    let title = format!(
+        "{} · {}: {} of {} calls succeeded; longest pause {}, slowest call around the kill {}",
+        run.setup,
+        run.isolation,
+        numbers::count(run.succeeded),
+        numbers::count(run.calls),
+        numbers::time_us(run.longest_gap_seconds * 1e6),
+        numbers::time_us(run.worst_call_seconds * 1e6),
+    );
+    let mut panel = Panel::new(title, x, Axis::linear("per second", [top]));
     let high = panel.y.high();
     panel.marks.push(Mark::Line(vec![(0.0, run.offered_per_second), (end, run.offered_per_second)], Look::reference()));
     let mut stairs = Vec::new();
@@ -58,12 +66,5 @@ fn panel(run: &Recovery) -> Panel {
     let upright = |at: f64| vec![(at, 0.0), (at, high)];
     panel.marks.push(Mark::Line(upright(run.killed_after_seconds), killed()));
     panel.marks.push(Mark::Line(upright(run.replaced_after_seconds), started()));
-    panel.notes.push(format!(
-        "{} of {} calls succeeded; longest pause {}, slowest call around the kill {}",
-        run.succeeded,
-        run.calls,
-        numbers::time_us(run.longest_gap_seconds * 1e6),
-        numbers::time_us(run.worst_call_seconds * 1e6),
-    ));
     panel
 }

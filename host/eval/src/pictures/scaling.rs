@@ -17,7 +17,7 @@ pub(super) fn page(results: &Results) -> Page {
     let kinds: Vec<_> = summary::kinds(results).into_iter().enumerate().collect();
     let title = "Scaling with the number of workers";
     let subtitle = format!(
-        "isolation {isolation}, workers of one slot, {} cores; points are means with 95 % intervals of {} repetitions",
+        "isolation {isolation}, workers of one slot, {} cores; points are means with 95 % intervals; repetitions: {}",
         results.machine.cores, results.settings.repeat
     );
     let mut page = Page::new(title, subtitle, workloads.len().max(1));

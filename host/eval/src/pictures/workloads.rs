@@ -16,8 +16,8 @@ pub(super) fn page(results: &Results) -> Page {
     let most = results.settings.workers.last().copied().unwrap_or_default();
     let title = "Throughput by kind of work";
     let subtitle = format!(
-        "batches on the most workers ({most}), from the first submission to the last end; means with 95 % intervals of {} \
-         repetitions",
+        "batches on the most workers ({most}), from the first submission to the last end; means with 95 % intervals; \
+         repetitions: {}",
         results.settings.repeat
     );
     let workloads = summary::workloads(results);
@@ -37,10 +37,11 @@ pub(super) fn page(results: &Results) -> Page {
     page
 }
 
-fn shade(isolation: Isolation) -> plotters::style::RGBColor {
+/// Colours that stand for no cluster.
+pub(super) fn shade(isolation: Isolation) -> plotters::style::RGBColor {
     match isolation {
-        Isolation::Fresh => colour(0),
-        Isolation::Reuse => colour(1),
+        Isolation::Fresh => colour(6),
+        Isolation::Reuse => colour(7),
     }
 }
 

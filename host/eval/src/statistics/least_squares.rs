@@ -47,7 +47,8 @@ fn invert(mut matrix: Vec<Vec<f64>>) -> Option<Vec<Vec<f64>>> {
         (0..size).map(|i| (0..size).map(|j| f64::from(u8::from(i == j))).collect()).collect();
     for column in 0..size {
         let pivot = (column..size).max_by(|a, b| matrix[*a][column].abs().total_cmp(&matrix[*b][column].abs()))?;
-        if !(matrix[pivot][column].abs() > largest * SINGULAR) {
+        let is_singular = matrix[pivot][column].abs() <= largest * SINGULAR;
+        if is_singular || matrix[pivot][column].is_nan() {
             return None;
         }
         matrix.swap(column, pivot);

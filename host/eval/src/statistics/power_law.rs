@@ -67,7 +67,7 @@ mod tests {
         let mut noise = || (0..12).map(|_| random.f64()).sum::<f64>() - 6.0;
         let rounds = 1000;
         let held = (0..rounds).filter(|_| {
-            let points: Vec<_> = [1.0_f64, 2.0, 4.0, 8.0].repeat(3).into_iter();
+            let points = [1.0_f64, 2.0, 4.0, 8.0].repeat(3).into_iter();
             let points: Vec<_> = points.map(|n| (n, 100.0 * n.powf(0.9) * (0.1 * noise()).exp())).collect();
             let exponent = fit_power_law(&points).unwrap().exponent;
             exponent.low.unwrap() <= 0.9 && 0.9 <= exponent.high.unwrap()

@@ -62,7 +62,7 @@ fn fit_some(points: &[(f64, f64)], (with_sigma, with_kappa): (bool, bool)) -> Op
         .collect();
     let fit = least_squares::fit(&rows)?;
     let first = fit.parameters[0];
-    if !(first > 0.0) || fit.parameters.iter().any(|parameter| *parameter < 0.0) {
+    if first <= 0.0 || fit.parameters.iter().any(|parameter| *parameter < 0.0 || !parameter.is_finite()) {
         return None;
     }
     let degrees = points.len() - fit.parameters.len();

@@ -63,7 +63,7 @@ pub(super) async fn run(settings: Settings, args: &MeasureArgs, output: &Output)
     }
     let steps = plan::steps(&settings, machine::cores(), slots);
     let mut evaluation = Evaluation::new(settings, packages, args.sandbox.clone(), target, &steps);
-    let stopped = evaluation.carry_out(&steps, &requested).await.err();
+    let stopped = evaluation.carry_out(&steps, &requested, output).await.err();
     evaluation.finish(stopped, args, output)
 }
 
@@ -100,10 +100,19 @@ impl Evaluation {
         Self { settings, packages, sandbox, target, results, ticks: Ticks::read(), bar }
     }
 
-    async fn carry_out(&mut self, steps: &[Step], requested: &CancellationToken) -> Result<(), Stopped> {
+    async fn carry_out(
+        &mut self,
+        steps: &[Step],
+        requested: &CancellationToken,
+        output: &Output,
+    ) -> Result<(), Stopped> {
         let mut position = Duration::ZERO;
-        for step in steps {
-            self.bar.set_message(format!("{}, {} of {}", step.setup, step.repetition, self.settings.repeat));
+        for (number, step) in steps.iter().enumerate() {
+            let what = if step.what == What::Stages { ", stages" } else { "" };
+            self.bar.set_message(format!("{}{what}", step.setup));
+            if self.bar.is_hidden() {
+                output.note(format!("step {} of {}: {}{what}", number + 1, steps.len(), step.setup));
+            }
             match self.target.clone() {
                 Some(server) => {
                     tokio::select! {
