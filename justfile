@@ -56,6 +56,10 @@ measure-recovery:
     cargo test --package bulkhead-tests --test faults -- --nocapture --test-threads 1 \
         functions_that_end killed_in_mid_task killed_and_restarted killed_with_waiters paused_for_20_s
 
+# Measure throughput, latency, scaling and recovery, and draw them: `just eval --quick`, `just eval --store redis`
+eval *ARGS: runner
+    {{ bulkhead }} eval {{ ARGS }}
+
 # Random schedules of the dispatcher core in a simulated world: `just simulate 1000000`
 simulate COUNT='100000' *ARGS:
     cargo run --quiet --release --package bulkhead-tests --bin simulate -- --count {{ COUNT }} {{ ARGS }}

@@ -1,5 +1,7 @@
 //! The log: to stderr, for people or for programs, filtered by `BULKHEAD_LOG` or `RUST_LOG`.
 
+pub mod stage;
+
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
 

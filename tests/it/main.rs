@@ -6,6 +6,7 @@ mod cli_crates;
 mod cli_usage;
 mod doctor;
 mod drain_calls;
+mod eval;
 mod ordinary_user;
 mod readme;
 mod simulation;

@@ -3,8 +3,8 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
-    build, check, completions, dead_letters, dispatcher, doctor, functions, gateway, invoke, new, register, run, tasks,
-    up, worker, workers,
+    build, check, completions, dead_letters, dispatcher, doctor, eval, functions, gateway, invoke, new, register, run,
+    tasks, up, worker, workers,
 };
 
 /// Runs native functions as a service, each call in its own sandboxed process.
@@ -67,6 +67,8 @@ pub(super) enum Command {
     Workers(workers::Args),
     /// Show what the sandbox holds on this machine, and what to do where it does not
     Doctor(doctor::Args),
+    /// Measure performance, draw it and explain it
+    Eval(Box<eval::Args>),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }

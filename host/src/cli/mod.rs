@@ -17,6 +17,7 @@ mod dead_letters;
 mod dispatcher;
 mod doctor;
 mod entry;
+mod eval;
 mod failure;
 mod functions;
 mod gateway;

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::executor::Call;
 use crate::store::Store;
+use crate::telemetry::stage::{self, Stage};
 
 /// First and longest wait before a store that does not answer is asked again.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -49,6 +50,14 @@ impl AsRef<[u8]> for TaskInput {
 impl Attempt {
     /// Runs it. Returns when its process is reaped.
     pub(super) async fn run(self) -> Report {
+        let id = self.task.id;
+        stage::reached(Stage::Begun, id);
+        let report = self.run_to_end().await;
+        stage::reached(Stage::Reported, id);
+        report
+    }
+
+    async fn run_to_end(self) -> Report {
         let function = tokio::select! {
             function = find_function(&self.store, self.task.function) => function,
             () = self.cancel.cancelled() => return Report::without_process(Outcome::Cancelled),

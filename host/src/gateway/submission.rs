@@ -18,6 +18,7 @@ use super::problem::{Kind, Problem};
 use super::state::{Gateway, unix_ms};
 use crate::config::milliseconds;
 use crate::store::{MAX_QUEUED, Submitted};
+use crate::telemetry::stage::{self, Stage};
 
 /// Most labels of a task.
 pub(super) const MAX_LABELS: usize = 16;
@@ -203,7 +204,9 @@ pub(super) fn read_submitted(id: TaskId, submitted: Submitted) -> Result<(TaskId
 pub(super) async fn submit(gateway: &Gateway, task: Task) -> Result<(TaskId, bool), Problem> {
     gateway.require_open()?;
     let id = task.id;
+    stage::reached(Stage::Received, id);
     let answers = gateway.store.submit(vec![task]).await?;
+    stage::reached(Stage::Stored, id);
     let answer = answers.into_iter().next();
     answer.map_or_else(
         || Err(Problem::new(Kind::Internal, "the store gave no answer")),

@@ -13,6 +13,7 @@ use super::{Begun, Driver, Event, guarded};
 use crate::dispatcher::attempt::Attempt;
 use crate::dispatcher::handle::LOCAL;
 use crate::dispatcher::write::{Write, cancel_stored, unix_ms};
+use crate::telemetry::stage::{self, Stage};
 
 impl Driver {
     pub(super) fn carry_out(&mut self, output: Output) {
@@ -104,6 +105,7 @@ impl Driver {
             );
             return;
         };
+        stage::reached(Stage::Sent, task);
         let cancel = CancellationToken::new();
         self.kills.insert(task, (number, cancel.clone()));
         self.begun.push(Begun { task, attempt: number, worker: LOCAL, at_ms: unix_ms() });

@@ -15,6 +15,7 @@ use crate::dispatcher::handle::{Command, LOCAL};
 use crate::dispatcher::reports::Ended;
 use crate::dispatcher::write::unix_ms;
 use crate::store::{self, Claimed, Control, Recovered, Transition};
+use crate::telemetry::stage::{self, Stage};
 
 /// Bytes that a held report takes beside its result and logs.
 const REPORT_BYTES: u64 = 512;
@@ -55,6 +56,7 @@ impl Driver {
             }
             Event::Begun { answer: Some(Transition::Applied) | None, .. } => {}
             Event::Written { task, attempt, applied: Some(applied) } => {
+                stage::reached(Stage::Recorded, task);
                 if let Some(ended) = self.reports.take_recorded(task, attempt) {
                     self.acknowledge(ended.worker, task, attempt);
                 }
@@ -80,6 +82,7 @@ impl Driver {
 
     /// An attempt ended, or never reached its worker.
     pub(super) fn end(&mut self, worker: WorkerId, task: TaskId, attempt: Number, report: Report) {
+        stage::reached(Stage::Heard, task);
         self.shown.forget_progress(task);
         let outcome = report.outcome.clone();
         let size = report.result.len() + report.logs.stdout.len() + report.logs.stderr.len();
@@ -113,6 +116,7 @@ impl Driver {
             }
         };
         for claimed in claimed {
+            stage::reached(Stage::Claimed, claimed.task.id);
             let arrival = self.arrival(claimed);
             self.tell(Input::Arrived(arrival));
         }

@@ -18,6 +18,7 @@ use crate::dispatcher::config::Remote;
 use crate::dispatcher::transport::{Asked, Cancel, Heard, Packages, Request, Roster, plausible_start_ms};
 use crate::dispatcher::write::unix_ms;
 use crate::link::{Events, PeerEvent, Router};
+use crate::telemetry::stage::{self, Stage};
 
 /// Bytes of an assignment beside its input and its configuration.
 const ASSIGNMENT_BYTES: usize = 64 * 1024;
@@ -159,6 +160,7 @@ impl Driver {
             timeout_ms: task.options.timeout_ms,
             input: task.input.clone(),
         };
+        stage::reached(Stage::Sent, id.task);
         remotes.roster.send_assignment(worker, id, ToWorker::Assign(Box::new(assignment)), input as u64);
     }
 

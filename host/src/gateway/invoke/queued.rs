@@ -20,6 +20,7 @@ use crate::gateway::problem::{Kind, Problem};
 use crate::gateway::state::Gateway;
 use crate::gateway::submission::{new_task, submit as store_task};
 use crate::gateway::task_view;
+use crate::telemetry::stage::{self, Stage};
 
 /// Wait before the store is asked again after it failed to say how far a call has come.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
@@ -126,7 +127,9 @@ async fn follow(gateway: &Gateway, call: Call, stop: &CancellationToken) -> Resu
 async fn ended(gateway: &Gateway, id: TaskId, encoding: Encoding, state: TaskState) -> Result<Response, Problem> {
     let outcome = state.outcome.unwrap_or(Outcome::Succeeded);
     if outcome.is_success() {
-        return match gateway.store.result(id).await? {
+        let result = gateway.store.result(id).await?;
+        stage::reached(Stage::Answered, id);
+        return match result {
             Some(result) => Ok(succeeded(id, encoding, Body::from(result))),
             None => Err(task_view::missing(gateway, id).await?),
         };

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{LOOK_EVERY, Session, unix_ms};
 use crate::executor::NoRoom;
+use crate::telemetry::stage::{self, Stage};
 
 /// First and longest pause before a library is tried again; each is twice as long as the one before.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -78,6 +79,7 @@ impl Session {
 
     fn run(&mut self, assignment: Assignment, cancel: CancellationToken) {
         let (id, at_ms) = (assignment.id, unix_ms());
+        stage::reached(Stage::Begun, id.task);
         self.hand.begun(id, at_ms);
         self.say(ToDispatcher::Started { id, at_ms });
         let attempt = self.runs.attempt(assignment, cancel);

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{Session, WELCOME_WITHIN};
 use crate::link::{ConnectError, DealerEvent};
+use crate::telemetry::stage::{self, Stage};
 use crate::worker::config::{Config, Error};
 use crate::worker::connecting::{Connecting, Connection};
 use crate::worker::fetches::Wanted;
@@ -199,6 +200,7 @@ impl Session {
     pub(super) fn ended(&mut self, ended: Result<(AttemptId, Report), tokio::task::JoinError>) {
         // Panics are caught inside the task, and nothing aborts one.
         let Ok((id, report)) = ended else { return };
+        stage::reached(Stage::Reported, id.task);
         if let Some(took) = self.hand.ended(Instant::now(), id, report) {
             self.appetite.ran(took);
             self.say_end(id);

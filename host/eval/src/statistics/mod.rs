@@ -1,0 +1,59 @@
+//! The sums: means with their confidence, efficiencies, and two laws of scaling fitted to measurements.
+//! A law is fitted only where the points can support it; otherwise [`NoFit`] says why.
+
+mod efficiency;
+mod interval;
+mod least_squares;
+mod power_law;
+mod usl;
+
+pub use efficiency::{speedups, weak_efficiencies};
+pub use interval::{CONFIDENCE, Interval, mean, mean_interval, median, ratio_interval};
+pub use power_law::{PowerLaw, fit_power_law};
+pub use usl::{Usl, fit_usl};
+
+/// Why no law was fitted.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum NoFit {
+    /// The law has nearly as many parameters as there are numbers of workers.
+    #[error("{found} numbers of workers; a fit takes {needed}")]
+    TooFewPlaces {
+        /// Different numbers of workers that were measured.
+        found: usize,
+        /// How many it takes.
+        needed: usize,
+    },
+    /// A number of workers or a throughput is not above zero, or no number.
+    #[error("a measurement is not above zero")]
+    NotPositive,
+    /// The points do not determine the law.
+    #[error("the points do not determine it")]
+    Degenerate,
+}
+
+/// How many different places there are among points.
+fn places(points: &[(f64, f64)]) -> usize {
+    let mut places: Vec<f64> = points.iter().map(|(place, _)| *place).collect();
+    places.sort_by(f64::total_cmp);
+    places.dedup();
+    places.len()
+}
+
+/// Checks that points can be fitted by a law that takes so many places.
+fn check(points: &[(f64, f64)], needed: usize) -> Result<(), NoFit> {
+    if points.iter().any(|(place, value)| !(*place > 0.0 && *value > 0.0 && place.is_finite() && value.is_finite())) {
+        return Err(NoFit::NotPositive);
+    }
+    match places(points) {
+        found if found < needed => Err(NoFit::TooFewPlaces { found, needed }),
+        _ => Ok(()),
+    }
+}
+
+/// The share of the scatter of `values` that `predicted` explains, 1 at best; none without scatter.
+fn r_squared(values: &[f64], predicted: &[f64]) -> Option<f64> {
+    let mean = mean(values)?;
+    let total: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    let left: f64 = values.iter().zip(predicted).map(|(value, predicted)| (value - predicted).powi(2)).sum();
+    (total > 0.0).then(|| 1.0 - left / total)
+}
