@@ -75,7 +75,7 @@ suite() { # SETTING USER
     kill -TERM "$server" && wait
     echo "@@ time $1 $(cut -d' ' -f1 /proc/uptime)"
     echo "@@ left $1 $(cd "/sys/fs/cgroup/$1" && find . -mindepth 1 -type d | tr '\n' ' ')"
-    echo "@@ processes $1 $(pgrep -f bulkhead-runner | wc -l)"
+    echo "@@ processes $1 $(ps | grep -c '[b]ulkhead-runner')"
 }
 
 say doctor everybody bulkhead doctor --json
