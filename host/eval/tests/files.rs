@@ -221,7 +221,7 @@ fn results_read_back_as_written_and_others_are_refused() {
     let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     let schema = serde_json::to_value(results::schema()).unwrap();
     assert!(jsonschema::is_valid(&schema, &json));
-    let mut refused = |change: &dyn Fn(&mut serde_json::Value)| {
+    let refused = |change: &dyn Fn(&mut serde_json::Value)| {
         let mut changed = json.clone();
         change(&mut changed);
         std::fs::write(&path, changed.to_string()).unwrap();
