@@ -106,7 +106,8 @@ pub fn parts(results: &Results, kind: Kind) -> Option<(&Throughput, &[PartUse])>
     let most = of_kind.clone().map(|it| it.setup.workers).max()?;
     let first = of_kind.clone().find(|it| it.setup.workers == most)?;
     let same = of_kind.filter(|it| it.setup == first.setup && it.workload == first.workload);
-    let batch = same.filter(|it| it.isolation == first.isolation).last()?;
+    let mut same = same.filter(|it| it.isolation == first.isolation);
+    let batch = same.next_back()?;
     Some((batch, &batch.parts))
 }
 

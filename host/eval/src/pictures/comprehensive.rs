@@ -9,12 +9,10 @@ use crate::numbers;
 use crate::results::{Isolation, Results, Scaling, Workload};
 use crate::statistics::mean_interval;
 use crate::summary;
-use plotters::style::{RGBColor, WHITE};
+use plotters::style::RGBColor;
 
-/// Pixels between the ends of the horizontal axis of a panel with parts, about.
-const PARTS_WIDTH: f64 = 340.0;
-/// Pixels of a letter, about.
-const LETTER_WIDTH: f64 = 9.0;
+/// Parts in the order of a call; what has another name comes last.
+const PARTS: [&str; 6] = ["gateway", "server", "dispatcher", "redis", "worker", "functions"];
 
 pub(super) fn page(results: &Results) -> Page {
     let title = "Bulkhead: performance at a glance";
@@ -42,6 +40,11 @@ pub(super) fn page(results: &Results) -> Page {
     for isolation in summary::isolations(results) {
         let look = Look { colour: workloads::shade(isolation), ..Look::of(0) };
         page.legend.push(Entry::new(format!("bars: {isolation}"), look, Sample::Box));
+    }
+    let has = |part: &&&str| results.throughput.iter().flat_map(|batch| &batch.parts).any(|used| used.part == **part);
+    for part in PARTS.iter().filter(has) {
+        let look = Look { colour: tint(place(part)), ..Look::of(0) };
+        page.legend.push(Entry::new(*part, look, Sample::Box));
     }
     page.legend.push(Entry::new("p50", Look { marker: Marker::Circle, ..Look::of(6) }, Sample::Marker));
     page.legend.push(Entry::new("p99", Look { marker: Marker::Triangle, ..Look::of(6) }, Sample::Marker));
@@ -123,7 +126,7 @@ fn processor(results: &Results) -> Panel {
     })
 }
 
-/// Bars of the parts of each kind of cluster, one after the other, with the name of the largest.
+/// Bars of the parts of each kind of cluster, one after the other.
 fn parts(
     results: &Results,
     title: &str,
@@ -134,7 +137,8 @@ fn parts(
         .into_iter()
         .filter_map(|kind| {
             let (batch, parts) = summary::parts(results, kind)?;
-            let values: Vec<_> = parts.iter().map(|part| (part.part.as_str(), value(batch, part))).collect();
+            let mut values: Vec<_> = parts.iter().map(|part| (part.part.as_str(), value(batch, part))).collect();
+            values.sort_by_key(|(part, _)| place(part));
             Some((kind, values))
         })
         .collect();
@@ -149,20 +153,24 @@ fn parts(
     for (row, (_, values)) in rows.iter().enumerate() {
         let y = -(row as f64);
         let mut from = 0.0;
-        for (number, (name, value)) in values.iter().enumerate() {
-            panel.marks.push(Mark::Box {
-                from: (from, y - 0.3),
-                to: (from + value, y + 0.3),
-                fill: if number % 2 == 0 { RGBColor(225, 225, 225) } else { WHITE },
-            });
-            // Words only where they fit.
-            let room = value / panel.x.high() * PARTS_WIDTH;
-            if room > name.len() as f64 * LETTER_WIDTH + 12.0 {
-                panel.marks.push(Mark::Text { at: (from, y), text: (*name).to_owned() });
-            }
+        for (name, value) in values {
+            let fill = tint(place(name));
+            panel.marks.push(Mark::Box { from: (from, y - 0.3), to: (from + value, y + 0.3), fill });
             from += value;
         }
         panel.marks.push(Mark::Text { at: (from, y), text: numbers::plain(from) });
     }
     panel
+}
+
+/// Where a part comes among the others.
+fn place(part: &str) -> usize {
+    PARTS.iter().position(|known| *known == part).unwrap_or(PARTS.len())
+}
+
+/// Light colours, which stand for no cluster.
+fn tint(number: usize) -> RGBColor {
+    let RGBColor(red, green, blue) = colour(number);
+    let light = |part: u8| u8::MAX - (u8::MAX - part) / 5 * 2;
+    RGBColor(light(red), light(green), light(blue))
 }

@@ -9,8 +9,11 @@ use crate::numbers;
 use crate::results::{Distribution, Results};
 use crate::summary;
 
+/// A time of a distribution.
+type Percentile = fn(&Distribution) -> u64;
+
 /// What the rows show.
-const ROWS: [(&str, fn(&Distribution) -> u64); 2] = [("p50", |took| took.p50_us), ("p99", |took| took.p99_us)];
+const ROWS: [(&str, Percentile); 2] = [("p50", |took| took.p50_us), ("p99", |took| took.p99_us)];
 
 pub(super) fn page(results: &Results) -> Page {
     let title = "Latency under open-loop load";
