@@ -177,7 +177,7 @@ static PREPARE: extern "C" fn() = prepare;
 
 /// Tells what became of shrinking the shared memory.
 ///
-/// Expected: errno inside (EPERM): it is sealed. One of the files is that memory.
+/// Expected: an empty list, for the file is out of reach by then.
 ///
 /// ```json
 /// {}
