@@ -65,12 +65,15 @@ struct Shared {
     /// Whoever waits for the end of a child, by slot.
     waiting: Mutex<Vec<Option<Waiting>>>,
     /// Who waits for a hold of a child, by slot.
-    identities: Mutex<Vec<Option<(u32, oneshot::Sender<OwnedFd>)>>>,
+    identities: Mutex<Vec<Option<WantsHold>>>,
     /// Cancelled once nothing can run in it any more.
     lost: CancellationToken,
     /// Whether refused system calls are told to init.
     supervised: bool,
 }
+
+/// Somebody who waits for a hold of a child: its generation, and where the pidfd goes.
+type WantsHold = (u32, oneshot::Sender<OwnedFd>);
 
 /// Somebody who waits for the end of a child.
 struct Waiting {
