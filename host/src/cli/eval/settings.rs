@@ -110,8 +110,8 @@ impl Settings {
     /// Tasks of a batch for each worker.
     pub(super) fn tasks_per_worker(&self, workload: Workload) -> u32 {
         self.tasks_per_worker.unwrap_or(match (workload, self.quick) {
-            (Workload::Noop, true) => 1000,
-            (Workload::Cpu | Workload::Io, true) => 40,
+            (Workload::Noop, true) => 500,
+            (Workload::Cpu | Workload::Io, true) => 24,
             (Workload::Noop, false) => 5000,
             (Workload::Cpu | Workload::Io, false) => 200,
         })
