@@ -217,7 +217,7 @@ mod tests {
     async fn calls_that_fail_are_counted_and_their_times_are_not() {
         let number = Arc::new(AtomicU32::new(0));
         let call: Call = Arc::new(move || {
-            let is_good = number.fetch_add(1, Ordering::Relaxed) % 3 != 0;
+            let is_good = !number.fetch_add(1, Ordering::Relaxed).is_multiple_of(3);
             Box::pin(async move { if is_good { Ok(()) } else { Err(anyhow::anyhow!("refused")) } })
         });
         let taken = one_by_one(30, &call).await;
