@@ -286,7 +286,8 @@ async fn a_sealed_link_ends_the_connections_of_those_who_are_no_workers() {
 
     // One that is refused: it hears why, and then the connection ends.
     let mut stream = raw_zmtp(&router.address());
-    stream.write_all(b"\x00\x07BLKH\x01\x00\x00").unwrap();
+    let greeting = Greeting::new(GreetingKind::Plain, Vec::new()).to_bytes();
+    stream.write_all(&[&[0, u8::try_from(greeting.len()).unwrap()], &greeting[..]].concat()).unwrap();
     let said = tokio::task::spawn_blocking(move || rest(stream));
     let said = within(said).await.unwrap();
     assert_eq!(said[..2], [0, 7]);
