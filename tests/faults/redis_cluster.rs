@@ -1,8 +1,8 @@
 //! Redis Cluster of three nodes, one of which dies and is replaced.
 
 use bulkhead_tests::{
-    Client, Cluster, Layout, Mode, Part, Persistence, Redis, RedisCluster, RedisOptions, eventually, is_master,
-    join_as_replica, wait_until_replicated,
+    Client, Cluster, LONG, Layout, Mode, Part, Persistence, Redis, RedisCluster, RedisOptions, eventually_within,
+    is_master, join_as_replica, wait_until_replicated,
 };
 use reqwest::Method;
 use serde_json::json;
@@ -76,7 +76,7 @@ fn a_node_is_lost_for_good_and_its_replica_takes_over(mode: Mode) {
         wait_until_replicated(&cluster.redis[lost]);
         drop(cluster.redis.remove(lost));
         tasks.extend((20..40).map(|number| insist_on_hello(&client, &format!("{round}-{number}"))));
-        eventually("a replica takes over", || {
+        eventually_within(LONG, "a replica takes over", || {
             let masters = cluster.redis.iter().filter(|node| is_master(node)).count();
             if masters == 3 { Ok(()) } else { Err(format!("{masters} masters")) }
         });

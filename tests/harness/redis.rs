@@ -186,6 +186,8 @@ pub(super) fn command(options: &RedisOptions, port: u16, folder: &Path) -> Comma
         // A failed node of three is to stop what was its own and nothing else.
         redis.args(["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]);
         redis.args(["--cluster-require-full-coverage", "no"]);
+        // On a machine that is busy with other tests a replica may come late to know that it is the last hope.
+        redis.args(["--cluster-replica-validity-factor", "0"]);
     }
     redis
 }
