@@ -31,7 +31,7 @@ pub enum Verdict {
     Worse,
     /// The interval holds 1.
     Same,
-    /// One repetition says nothing about the noise.
+    /// Too few repetitions say nothing about the noise.
     Unknown,
 }
 

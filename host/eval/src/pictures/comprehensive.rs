@@ -7,7 +7,7 @@ use super::panel::{Mark, NAMES_LEFT, Panel};
 use super::{overhead, workloads};
 use crate::numbers;
 use crate::results::{Isolation, Results, Scaling, Workload};
-use crate::statistics::mean_interval;
+use crate::statistics::{bar, mean_interval};
 use crate::summary;
 use plotters::style::RGBColor;
 
@@ -68,7 +68,9 @@ fn throughput(results: &Results, workload: Workload, isolation: Isolation) -> Pa
     }
     let workers: Vec<f64> = all.iter().map(|(workers, _)| *workers).collect();
     let x = Axis::log_at("workers", &workers, numbers::tick);
-    let y = Axis::linear("tasks per second", all.iter().map(|(_, rate)| *rate));
+    let bounds = kinds.iter().flat_map(|(_, kind)| summary::by_place(&points(*kind)));
+    let highest = bounds.filter_map(|(_, values)| bar(&values)).map(|(_, high)| high);
+    let y = Axis::linear("tasks per second", all.iter().map(|(_, rate)| *rate).chain(highest));
     let mut panel = Panel::new(title, x, y);
     for (number, kind) in kinds {
         let look = Look::of(number);
@@ -76,8 +78,7 @@ fn throughput(results: &Results, workload: Workload, isolation: Isolation) -> Pa
         for (workers, values) in summary::by_place(&points(kind)) {
             let Some(interval) = mean_interval(&values) else { continue };
             means.push((workers, interval.value));
-            if let (Some(low), Some(high)) = (interval.low, interval.high) {
-                let high = high.min(panel.y.high());
+            if let Some((low, high)) = bar(&values) {
                 panel.marks.push(Mark::ErrorBar { x: workers, low, high, look });
             }
         }

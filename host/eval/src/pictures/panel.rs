@@ -137,8 +137,9 @@ impl Panel {
                 }
             }
             Mark::ErrorBar { x, low, high, look } => {
-                let low = low.max(self.y.low());
-                let (Some(from), Some(to)) = (pixel((*x, low)), pixel((*x, *high))) else { return Ok(()) };
+                // What goes beyond the panel ends at its edge.
+                let (low, high) = (low.max(self.y.low()), high.min(self.y.high()));
+                let (Some(from), Some(to)) = (pixel((*x, low)), pixel((*x, high))) else { return Ok(()) };
                 let style = look.colour.stroke_width(2);
                 area.draw(&PathElement::new([from, to], style))?;
                 for (x, y) in [from, to] {
@@ -146,8 +147,8 @@ impl Panel {
                 }
             }
             Mark::ErrorBarAcross { y, low, high, look } => {
-                let low = low.max(self.x.low());
-                let (Some(from), Some(to)) = (pixel((low, *y)), pixel((*high, *y))) else { return Ok(()) };
+                let (low, high) = (low.max(self.x.low()), high.min(self.x.high()));
+                let (Some(from), Some(to)) = (pixel((low, *y)), pixel((high, *y))) else { return Ok(()) };
                 let style = look.colour.stroke_width(2);
                 area.draw(&PathElement::new([from, to], style))?;
                 for (x, y) in [from, to] {

@@ -7,7 +7,7 @@ use super::page::{Entry, Page, Sample};
 use super::panel::{Mark, Panel};
 use crate::numbers;
 use crate::results::{Isolation, Results, Scaling, Workload};
-use crate::statistics::{fit_power_law, fit_usl, mean_interval, speedups, weak_efficiencies};
+use crate::statistics::{bar, fit_power_law, fit_usl, mean_interval, speedups, weak_efficiencies};
 use crate::summary::{self, Kind};
 
 pub(super) fn page(results: &Results) -> Page {
@@ -17,7 +17,7 @@ pub(super) fn page(results: &Results) -> Page {
     let kinds: Vec<_> = summary::kinds(results).into_iter().enumerate().collect();
     let title = "Scaling with the number of workers";
     let subtitle = format!(
-        "isolation {isolation}, workers of one slot, {} cores; points are means with 95 % intervals; repetitions: {}",
+        "isolation {isolation}, workers of one slot, {} cores; means with 95 % intervals, of fewer than 3 repetitions with their range; repetitions: {}",
         results.machine.cores, results.settings.repeat
     );
     let mut page = Page::new(title, subtitle, workloads.len().max(1));
@@ -69,7 +69,11 @@ impl Series<'_> {
         if all.is_empty() {
             return Panel::empty(title, "not measured");
         }
-        let y = Axis::log("tasks per second", all, numbers::tick);
+        let bounds = self.kinds.iter().flat_map(|(_, kind)| {
+            let places = summary::by_place(&self.points(*kind, workload, Scaling::Weak));
+            places.into_iter().filter_map(|(_, values)| bar(&values)).flat_map(|(low, high)| [low, high])
+        });
+        let y = Axis::log("tasks per second", all.into_iter().chain(bounds).collect::<Vec<_>>(), numbers::tick);
         let mut panel = Panel::new(title, self.workers_axis(), y);
         for (number, kind) in &self.kinds {
             let look = Look::of(*number);
@@ -78,7 +82,7 @@ impl Series<'_> {
             for (workers, values) in summary::by_place(&points) {
                 let Some(interval) = mean_interval(&values) else { continue };
                 means.push((workers, interval.value));
-                if let (Some(low), Some(high)) = (interval.low, interval.high) {
+                if let Some((low, high)) = bar(&values) {
                     panel.marks.push(Mark::ErrorBar { x: workers, low, high, look });
                 }
             }

@@ -5,12 +5,15 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 /// The share of such intervals that hold the true value.
 pub const CONFIDENCE: f64 = 0.95;
 
+/// Measurements that an interval takes. Of two it is 13 standard errors to each side, and says nothing.
+pub const LEAST: usize = 3;
+
 /// An estimate and the interval around it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
     /// The estimate.
     pub value: f64,
-    /// Its lower end; none where one measurement says nothing about the scatter.
+    /// Its lower end; none of fewer than [`LEAST`] measurements.
     pub low: Option<f64>,
     /// Its upper end.
     pub high: Option<f64>,
@@ -46,6 +49,17 @@ pub(super) fn student(degrees: usize) -> Option<f64> {
     Some(distribution.inverse_cdf(1.0 - (1.0 - CONFIDENCE) / 2.0))
 }
 
+/// What an error bar shows: the interval of the mean, or of too few measurements for one their range.
+pub fn bar(values: &[f64]) -> Option<(f64, f64)> {
+    let interval = mean_interval(values)?;
+    if let (Some(low), Some(high)) = (interval.low, interval.high) {
+        return Some((low, high));
+    }
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    (low < high).then_some((low, high))
+}
+
 /// The mean of independent measurements with its interval by Student's distribution.
 pub fn mean_interval(values: &[f64]) -> Option<Interval> {
     let value = mean(values)?;
@@ -79,9 +93,9 @@ pub fn ratio_interval(before: &[f64], after: &[f64]) -> Option<Interval> {
     })
 }
 
-/// The standard error of the mean; none of fewer than two.
+/// The standard error of the mean; none of fewer than [`LEAST`].
 fn standard_error(values: &[f64]) -> Option<f64> {
-    if values.len() < 2 {
+    if values.len() < LEAST {
         return None;
     }
     let mean = mean(values)?;
@@ -105,10 +119,15 @@ mod tests {
     }
 
     #[test]
-    fn one_measurement_says_nothing_about_the_scatter() {
-        let interval = mean_interval(&[7.0]).unwrap();
-        assert_eq!((interval.value, interval.low, interval.high), (7.0, None, None));
+    fn few_measurements_say_nothing_about_the_scatter() {
+        for few in [&[7.0][..], &[6.0, 8.0]] {
+            let interval = mean_interval(few).unwrap();
+            assert_eq!((interval.value, interval.low, interval.high), (7.0, None, None));
+        }
+        assert!(mean_interval(&[6.0, 7.0, 8.0]).unwrap().low.is_some());
         assert_eq!(mean_interval(&[]), None);
+        assert_eq!((bar(&[6.0, 8.0]), bar(&[7.0]), bar(&[])), (Some((6.0, 8.0)), None, None));
+        assert!(bar(&[6.0, 7.0, 8.0]).unwrap().0 < 6.0);
     }
 
     #[test]
@@ -118,11 +137,11 @@ mod tests {
 
     #[test]
     fn a_ratio_has_the_interval_of_both_sides() {
-        let ratio = ratio_interval(&[100.0, 100.0], &[200.0, 200.0]).unwrap();
+        let ratio = ratio_interval(&[100.0; 3], &[200.0; 3]).unwrap();
         assert!((ratio.value - 2.0).abs() < 1e-9 && (ratio.low.unwrap() - 2.0).abs() < 1e-9);
         let noisy = ratio_interval(&[90.0, 110.0, 100.0], &[190.0, 210.0, 200.0]).unwrap();
         assert!(noisy.low.unwrap() < 2.0 && noisy.high.unwrap() > 2.0, "{noisy:?}");
-        assert!(ratio_interval(&[1.0], &[2.0]).unwrap().low.is_none());
+        assert!(ratio_interval(&[1.0, 1.0], &[2.0, 2.0]).unwrap().low.is_none());
         assert_eq!(ratio_interval(&[0.0], &[1.0]), None);
     }
 }

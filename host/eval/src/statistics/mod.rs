@@ -8,7 +8,7 @@ mod power_law;
 mod usl;
 
 pub use efficiency::{speedups, weak_efficiencies};
-pub use interval::{CONFIDENCE, Interval, mean, mean_interval, median, ratio_interval};
+pub use interval::{CONFIDENCE, Interval, LEAST, bar, mean, mean_interval, median, ratio_interval};
 pub use power_law::{PowerLaw, fit_power_law};
 pub use usl::{Usl, fit_usl};
 
