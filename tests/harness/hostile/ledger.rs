@@ -78,7 +78,7 @@ impl Ledger {
         eventually(&format!("{what} leaves nothing behind"), || self.compare(server));
     }
 
-    /// The same for those who count and go on: what is left behind for longer than [`PATIENCE`].
+    /// The same for those who count and go on: what is left behind for longer than `PATIENCE`.
     ///
     /// # Errors
     /// What there is more or less of.
