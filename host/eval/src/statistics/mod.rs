@@ -29,6 +29,28 @@ pub enum NoFit {
     /// The points do not determine the law.
     #[error("the points do not determine it")]
     Degenerate,
+    /// The points lie so far from the law that it describes something else.
+    #[error("the points lie {percent} % from it; a law is given up to {}", (MOST_SCATTER * 100.0) as u32)]
+    Scattered {
+        /// Typical distance of a point from the law, relative to it.
+        percent: u32,
+    },
+}
+
+/// Typical distance of points from a law, relative to it, beyond which the law is not given: a parameter
+/// of a curve that misses its points by a quarter says nothing about them.
+const MOST_SCATTER: f64 = 0.25;
+
+/// Checks that a law of so many parameters is near its points.
+fn check_scatter(values: &[f64], predicted: &[f64], parameters: usize) -> Result<(), NoFit> {
+    let squares: f64 = values.iter().zip(predicted).map(|(value, law)| (value / law).ln().powi(2)).sum();
+    let degrees = values.len().saturating_sub(parameters).max(1);
+    let scatter = (squares / degrees as f64).sqrt();
+    if scatter <= MOST_SCATTER {
+        return Ok(());
+    }
+    // In range: anything beyond is as bad.
+    Err(NoFit::Scattered { percent: (scatter * 100.0).min(999.0).round() as u32 })
 }
 
 /// How many different places there are among points.

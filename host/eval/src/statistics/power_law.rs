@@ -2,7 +2,7 @@
 //! is perfect scaling, 0 none.
 
 use super::interval::student;
-use super::{Interval, NoFit, check, least_squares, r_squared};
+use super::{Interval, NoFit, check, check_scatter, least_squares, r_squared};
 
 /// Numbers of workers that a fit takes: two determine a line without saying how good it is.
 const NEEDED_PLACES: usize = 3;
@@ -39,6 +39,8 @@ pub fn fit_power_law(points: &[(f64, f64)]) -> Result<PowerLaw, NoFit> {
     let half = student(degrees).ok_or(NoFit::Degenerate)? * error;
     let values: Vec<f64> = rows.iter().map(|(_, value, _)| *value).collect();
     let predicted: Vec<f64> = rows.iter().map(|(columns, ..)| intercept + slope * columns[1]).collect();
+    let plain = |logarithms: &[f64]| logarithms.iter().map(|logarithm| logarithm.exp()).collect::<Vec<f64>>();
+    check_scatter(&plain(&values), &plain(&predicted), 2)?;
     Ok(PowerLaw {
         factor: intercept.exp(),
         exponent: Interval { value: slope, low: Some(slope - half), high: Some(slope + half) },
@@ -84,6 +86,9 @@ mod tests {
         assert_eq!(fit_power_law(&[(1.0, 10.0), (2.0, 0.0), (4.0, 40.0)]), Err(NoFit::NotPositive));
         assert_eq!(fit_power_law(&[(1.0, 10.0), (2.0, f64::NAN), (4.0, 40.0)]), Err(NoFit::NotPositive));
         assert_eq!(fit_power_law(&[]), Err(NoFit::TooFewPlaces { found: 0, needed: 3 }));
+        // Up with the second worker, down with the fourth.
+        let bent = [(1.0, 1900.0), (2.0, 5200.0), (4.0, 3800.0), (8.0, 4400.0)].repeat(2);
+        assert_eq!(fit_power_law(&bent), Err(NoFit::Scattered { percent: 34 }));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! errors count alike, and with σ and κ not below zero, where the law has no meaning.
 
 use super::interval::student;
-use super::{Interval, NoFit, check, least_squares, r_squared};
+use super::{Interval, NoFit, check, check_scatter, least_squares, r_squared};
 
 /// Numbers of workers that a fit takes: three determine the law without saying how good it is.
 const NEEDED_PLACES: usize = 4;
@@ -46,8 +46,11 @@ pub fn fit_usl(points: &[(f64, f64)]) -> Result<Usl, NoFit> {
     // Which of σ and κ are fitted; the others are zero.
     let ways = [(true, true), (true, false), (false, true), (false, false)];
     let fits = ways.into_iter().filter_map(|way| fit_some(points, way));
-    let best = fits.min_by(|a, b| a.1.total_cmp(&b.1)).ok_or(NoFit::Degenerate)?;
-    Ok(best.0)
+    let (law, _) = fits.min_by(|a, b| a.1.total_cmp(&b.1)).ok_or(NoFit::Degenerate)?;
+    let values: Vec<f64> = points.iter().map(|(_, x)| *x).collect();
+    let predicted: Vec<f64> = points.iter().map(|(n, _)| law.at(*n)).collect();
+    check_scatter(&values, &predicted, NEEDED_PLACES - 1)?;
+    Ok(law)
 }
 
 /// The law with some of its parameters, and the squares that are left; none where one is below zero.
@@ -120,5 +123,11 @@ mod tests {
     fn no_law_of_too_few_numbers_of_workers() {
         let few = fit_usl(&exact(100.0, 0.1, 0.0)[..3]);
         assert_eq!(few, Err(NoFit::TooFewPlaces { found: 3, needed: 4 }));
+    }
+
+    #[test]
+    fn no_law_far_from_its_points() {
+        let jumping = [(1.0, 100.0), (2.0, 900.0), (4.0, 150.0), (8.0, 1200.0)].repeat(2);
+        assert!(matches!(fit_usl(&jumping), Err(NoFit::Scattered { .. })), "{:?}", fit_usl(&jumping));
     }
 }
