@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod dispatcher;
 pub mod executor;
+mod first_free;
 pub mod gateway;
 pub mod link;
 pub mod package;

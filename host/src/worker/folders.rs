@@ -11,9 +11,11 @@
 //! lock. Unpacked libraries are mapped by runners and emptied at each start, so each process has its
 //! own: the first `process-N` that nobody has locked. A worker that starts anew gets its old one.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::first_free;
 
 /// Most workers that share a folder.
 const MAX_PROCESSES: usize = 256;
@@ -64,7 +66,9 @@ impl Folders {
         };
         let packages = data.join("packages");
         fs::create_dir_all(&packages).map_err(unusable(&packages))?;
-        let (number, lock) = take_first_free(data)?;
+        let taken = first_free::take(0..MAX_PROCESSES, |number| lock_file(data, number));
+        let taken = taken.map_err(|(path, source)| Error::Unusable { path, source })?;
+        let (number, lock) = taken.ok_or_else(|| Error::Crowded { path: data.to_owned() })?;
         let own = process_folder(data, number);
         let temporary = own.join("temporary");
         match fs::remove_dir_all(&temporary) {
@@ -83,20 +87,6 @@ fn process_folder(data: &Path, number: usize) -> PathBuf {
 
 fn lock_file(data: &Path, number: usize) -> PathBuf {
     data.join(format!("process-{number}.lock"))
-}
-
-fn take_first_free(data: &Path) -> Result<(usize, File), Error> {
-    for number in 0..MAX_PROCESSES {
-        let path = lock_file(data, number);
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = file.map_err(|source| Error::Unusable { path: path.clone(), source })?;
-        match file.try_lock() {
-            Ok(()) => return Ok((number, file)),
-            Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(source)) => return Err(Error::Unusable { path, source }),
-        }
-    }
-    Err(Error::Crowded { path: data.to_owned() })
 }
 
 /// Removes the folders of workers that are gone, so that libraries of a time with more workers do not

@@ -1,9 +1,11 @@
 //! A folder for unpacked libraries that no other process uses: an executor empties its folder when it
 //! starts, and its runners map files from it.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::first_free;
 
 /// Most processes that share a data folder.
 const MAX_PROCESSES: usize = 64;
@@ -43,18 +45,12 @@ impl CacheFolder {
     pub(super) fn take(data: &Path) -> Result<Self, Error> {
         let unusable = |path: &Path, source| Error::Unusable { path: path.to_owned(), source };
         fs::create_dir_all(data).map_err(|source| unusable(data, source))?;
-        for number in 1..=MAX_PROCESSES {
-            let name = if number == 1 { "cache".to_owned() } else { format!("cache-{number}") };
-            let lock = data.join(format!("{name}.lock"));
-            let file = File::options().create(true).truncate(false).write(true).open(&lock);
-            let file = file.map_err(|source| unusable(&lock, source))?;
-            match file.try_lock() {
-                Ok(()) => return Ok(Self { path: data.join(name), _lock: file }),
-                Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(source)) => return Err(unusable(&lock, source)),
-            }
+        let name = |number| if number == 1 { "cache".to_owned() } else { format!("cache-{number}") };
+        let taken = first_free::take(1..=MAX_PROCESSES, |number| data.join(format!("{}.lock", name(number))));
+        match taken.map_err(|(path, source)| unusable(&path, source))? {
+            Some((number, lock)) => Ok(Self { path: data.join(name(number)), _lock: lock }),
+            None => Err(Error::Crowded { path: data.to_owned() }),
         }
-        Err(Error::Crowded { path: data.to_owned() })
     }
 }
 
