@@ -13,7 +13,7 @@ use super::body::{Bound, read_json, require_media_type};
 use super::front::REQUEST_ID;
 use super::problem::{Kind, Problem};
 use super::state::Gateway;
-use super::submission::{read_submitted, read_task};
+use super::submission::{Resolved, read_submitted, read_task};
 
 /// Queues many calls: stored in one durable step, each line with an answer of its own.
 #[utoipa::path(
@@ -43,10 +43,11 @@ pub(super) async fn submit(State(gateway): State<Arc<Gateway>>, request: Request
     let group_id = uuid::Uuid::now_v7().to_string();
     let mut answers = Vec::with_capacity(count);
     let mut tasks = Vec::with_capacity(count);
+    let mut resolved = Resolved::default();
     for (index, line) in lines().enumerate() {
         let mut answer =
             BatchAnswer { index, group_id: group_id.clone(), task_id: None, duplicate: false, problem: None };
-        match read_line(&gateway, line, &group_id).await {
+        match read_line(&gateway, line, &group_id, &mut resolved).await {
             Ok(task) => tasks.push((index, task)),
             // Nothing is stored yet, and no other line would fare better.
             Err(problem) if problem.kind() == Some(Kind::StoreUnavailable) => return Err(problem),
@@ -69,8 +70,8 @@ pub(super) async fn submit(State(gateway): State<Arc<Gateway>>, request: Request
     Ok(response)
 }
 
-async fn read_line(gateway: &Gateway, line: &[u8], group_id: &str) -> Result<Task, Problem> {
-    let mut task = read_task(gateway, read_json::<Submit>(line)?).await?;
+async fn read_line(gateway: &Gateway, line: &[u8], group_id: &str, resolved: &mut Resolved) -> Result<Task, Problem> {
+    let mut task = read_task(gateway, read_json::<Submit>(line)?, resolved).await?;
     task.options.labels.insert(GROUP_LABEL.to_owned(), group_id.to_owned());
     Ok(task)
 }

@@ -1,6 +1,6 @@
 //! From a client's wish to a stored task: everything in it is checked against its bound here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,10 +77,26 @@ pub(super) async fn resolve(gateway: &Gateway, reference: &str) -> Result<Arc<Fu
     function.ok_or_else(|| Problem::new(Kind::UnknownFunction, format!("there is no function {parsed}")))
 }
 
+/// What the references of one request mean. Each is looked up once: a batch costs the store one question for
+/// each function and not for each task, and all its tasks run the same version. No longer than its lines.
+#[derive(Default)]
+pub(super) struct Resolved(HashMap<String, Arc<Function>>);
+
+impl Resolved {
+    async fn resolve(&mut self, gateway: &Gateway, reference: &str) -> Result<Arc<Function>, Problem> {
+        if let Some(function) = self.0.get(reference) {
+            return Ok(Arc::clone(function));
+        }
+        let function = resolve(gateway, reference).await?;
+        self.0.insert(reference.to_owned(), Arc::clone(&function));
+        Ok(function)
+    }
+}
+
 /// Checks everything about a task but whether its idempotency key is taken.
-pub(super) async fn read_task(gateway: &Gateway, submit: Submit) -> Result<Task, Problem> {
+pub(super) async fn read_task(gateway: &Gateway, submit: Submit, resolved: &mut Resolved) -> Result<Task, Problem> {
     let input = read_input(submit.args.as_deref(), submit.payload.as_deref(), gateway.input_bound())?;
-    let function = resolve(gateway, &submit.function).await?;
+    let function = resolved.resolve(gateway, &submit.function).await?;
     let options = read_options(&submit, gateway.caps.timeout)?;
     Ok(new_task(&function, input, options))
 }

@@ -14,7 +14,7 @@ use super::api::{self, DurationText, Problem as ProblemBody, ResultResponse, Sub
 use super::body::{read_json, require_media_type};
 use super::problem::{Kind, Problem};
 use super::state::{Gateway, in_base64, unix_ms};
-use super::submission::{read_task, submit as store_task};
+use super::submission::{Resolved, read_task, submit as store_task};
 use super::{query, task_view};
 use crate::dispatcher::Cancelled;
 use crate::store::TaskFilter;
@@ -41,7 +41,7 @@ const KILL_TIME: Duration = Duration::from_secs(30);
 pub(super) async fn submit(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<Response, Problem> {
     require_media_type(request.headers(), &["application/json"])?;
     let received = gateway.receiver.receive(request.into_body(), in_base64(gateway.input_bound())).await?;
-    let task = read_task(&gateway, read_json::<Submit>(&received.bytes)?).await?;
+    let task = read_task(&gateway, read_json::<Submit>(&received.bytes)?, &mut Resolved::default()).await?;
     let (task_id, duplicate) = store_task(&gateway, task).await?;
     // A task that was there before may have come further.
     let (code, status) = match duplicate {
