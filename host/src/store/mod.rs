@@ -216,7 +216,7 @@ impl Store {
     ) -> Result<Transition, Error> {
         match &self.backend {
             Backend::Embedded(embedded) => embedded.finish(id, attempt, report, dead_letter, at_ms).await,
-            Backend::Redis(redis) => redis.finish(id, attempt, &report, dead_letter, at_ms).await,
+            Backend::Redis(redis) => redis.finish(id, attempt, report, dead_letter, at_ms).await,
         }
     }
 

@@ -18,9 +18,9 @@ use redis::Value;
 use tokio::sync::Notify;
 
 use super::record::{EncodedTask, STATE_FIELDS, bytes, claimed_state, decode, encode, text, unreadable};
-use super::scripts::{ADOPT, CLAIM, LEAVE, QUEUED, RECOVER, RENEW, STARTED};
+use super::scripts::{ADOPT, CLAIM, LEAVE, QUEUED, RECOVER, RENEW};
 use super::shared::Shared;
-use crate::store::types::{Claimed, Error, Recovered, Transition};
+use crate::store::types::{Claimed, Error, Recovered};
 
 /// Most tasks that one claim brings: bounds how long it keeps the server.
 const MAX_CLAIMED: usize = 1024;
@@ -46,9 +46,9 @@ pub(super) struct Desk {
 
 /// An id and its claims.
 #[derive(Clone)]
-struct Identity {
+pub(super) struct Identity {
     /// The id.
-    id: String,
+    pub(super) id: String,
     /// Whether there is no lease yet.
     is_fresh: bool,
     /// Number of the newest claim.
@@ -84,12 +84,12 @@ impl Desk {
         self.identity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn now(&self) -> Identity {
+    pub(super) fn now(&self) -> Identity {
         self.lock().clone()
     }
 
     /// Notes that `id` has a lease.
-    fn enter(&self, id: &str) {
+    pub(super) fn enter(&self, id: &str) {
         let mut identity = self.lock();
         if identity.id == id && identity.is_fresh {
             identity.is_fresh = false;
@@ -114,7 +114,7 @@ impl Identity {
     }
 
     /// As the scripts take it.
-    fn fresh(&self) -> u8 {
+    pub(super) fn fresh(&self) -> u8 {
         u8::from(self.is_fresh)
     }
 }
@@ -234,29 +234,6 @@ impl Shared {
         }
     }
 
-    pub(in crate::store) async fn started(
-        &self,
-        id: TaskId,
-        attempt: Attempt,
-        worker: WorkerId,
-        at_ms: u64,
-    ) -> Result<Transition, Error> {
-        let me = self.desk.now();
-        let call = STARTED.call().bytes(me.id.as_bytes()).text(me.fresh()).text(self.lease.as_millis());
-        let answer: String = self.run(call.text(id).text(attempt).text(worker).text(at_ms)).await?;
-        match answer.as_str() {
-            "applied" => {
-                self.desk.enter(&me.id);
-                Ok(Transition::Applied)
-            }
-            "taken" => {
-                self.taken_for_dead(&me.id);
-                Ok(Transition::Stale)
-            }
-            _ => Ok(Transition::Stale),
-        }
-    }
-
     pub(in crate::store) async fn recover(
         &self,
         id: TaskId,
@@ -334,7 +311,7 @@ impl Shared {
         Ok(())
     }
 
-    fn taken_for_dead(&self, id: &str) {
+    pub(super) fn taken_for_dead(&self, id: &str) {
         self.desk.lose(id);
         self.ready.notify_waiters();
     }

@@ -18,7 +18,7 @@ use crate::store::types::Error;
 pub(in crate::store) struct Redis {
     /// The operations.
     shared: Arc<Shared>,
-    /// Connections that come back, the subscription, the renewal of the lease.
+    /// Connections that come back, the subscription, the renewal of the lease, writes of attempts.
     background: Mutex<JoinSet<()>>,
 }
 
@@ -37,11 +37,12 @@ impl Redis {
         let shared = Arc::new(Shared::new(Parts { target, link, bulk, namespace, result_ttl_ms, lease, max_queued }));
         let mut background = JoinSet::new();
         let of = || Arc::clone(&shared);
-        let (one, two, three, four) = (of(), of(), of(), of());
+        let (one, two, three, four, five) = (of(), of(), of(), of(), of());
         background.spawn(async move { one.link.keep_up().await });
         background.spawn(async move { two.bulk.keep_up().await });
         background.spawn(async move { three.renew().await });
         background.spawn(news::listen(four));
+        background.spawn(async move { five.write_attempts().await });
         Ok(Self { shared, background: Mutex::new(background) })
     }
 
@@ -51,6 +52,7 @@ impl Redis {
         if !self.shut() {
             return self.check_open();
         }
+        self.attempts.drained().await;
         let left = self.leave().await;
         let given_up = self.give_up_packages().await;
         self.background.lock().unwrap_or_else(PoisonError::into_inner).abort_all();

@@ -3,7 +3,8 @@
 //! store.
 //!
 //! ```text
-//! front ─▶ shared: tasks, listing, functions, packages, workers, desk (claims, lease) ─▶ link ─▶ target
+//! front ─▶ shared: tasks, attempts (in groups), listing, functions, packages, workers,
+//!                  desk (claims, lease) ─────────────────────────────────────────▶ link ─▶ target
 //!                    ▲ ends, something to claim, controls                                │ scripts/*.lua
 //!                  news ◀───────────────── publish/subscribe ◀───────────────────────────┘
 //! ```
@@ -51,6 +52,7 @@
 //! unasked. (A cluster's connection may follow a redirection; every script bears a repetition.)
 
 mod address;
+mod attempts;
 mod check;
 mod desk;
 mod front;

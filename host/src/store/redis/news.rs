@@ -36,7 +36,7 @@ const MAX_CANCELS: usize = 1000;
 
 /// What messages come on.
 struct Channels {
-    /// Of a task that ended: its id.
+    /// Of tasks that ended: their ids, apart by spaces.
     done: String,
     /// There may be something to claim.
     wake: String,
@@ -118,9 +118,8 @@ impl Channels {
         if channel == self.wake {
             shared.ready.notify_waiters();
         } else if channel == self.done {
-            if let Some(id) = id().and_then(|id| id.parse::<TaskId>().ok()) {
-                shared.completion.ended(id);
-            }
+            let ids = std::str::from_utf8(payload).unwrap_or_default().split(' ');
+            ids.filter_map(|id| id.parse::<TaskId>().ok()).for_each(|id| shared.completion.ended(id));
         } else if channel == self.control {
             match decode::<Control>(payload) {
                 // Nobody may listen.

@@ -105,12 +105,12 @@ macro_rules! scripts {
 scripts! {
     ADOPT "adopt.lua" behind "keys.lua" "tasks.lua" "leases.lua";
     ALIAS "alias.lua" behind "keys.lua";
+    ATTEMPTS "attempts.lua" behind "keys.lua" "tasks.lua" "leases.lua";
     CANCEL "cancel.lua" behind "keys.lua" "tasks.lua";
     CLAIM "claim.lua" behind "keys.lua" "tasks.lua" "leases.lua";
     CONTROL "control.lua" behind "keys.lua" "tasks.lua";
     EXPECT_PACKAGE "expect_package.lua" behind "keys.lua";
     EXPIRE "expire.lua" behind "keys.lua";
-    FINISH "finish.lua" behind "keys.lua" "tasks.lua";
     LEAVE "leave.lua" behind "keys.lua" "tasks.lua" "leases.lua";
     PAYLOAD "payload.lua" behind "keys.lua";
     PROGRESS "progress.lua" behind "keys.lua" "tasks.lua";
@@ -120,8 +120,6 @@ scripts! {
     REGISTER "register.lua" behind "keys.lua" "packages.lua";
     REMOVE "remove.lua" behind "keys.lua" "packages.lua";
     RENEW "renew.lua" behind "keys.lua" "tasks.lua" "leases.lua";
-    REQUEUE "requeue.lua" behind "keys.lua" "tasks.lua";
-    STARTED "started.lua" behind "keys.lua" "tasks.lua" "leases.lua";
     SUBMIT "submit.lua" behind "keys.lua" "tasks.lua";
     SWEEP_PACKAGES "sweep_packages.lua" behind "keys.lua" "packages.lua";
     UNEXPECT_PACKAGE "unexpect_package.lua" behind "keys.lua" "packages.lua";

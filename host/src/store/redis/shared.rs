@@ -8,6 +8,7 @@ use bulkhead_protocol::id::{PackageId, TaskId};
 use redis::FromRedisValue;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, broadcast};
 
+use super::attempts::Queue;
 use super::desk::Desk;
 use super::functions::Cache;
 use super::link::Link;
@@ -66,6 +67,8 @@ pub(in crate::store) struct Shared {
     pub(super) expected: Expected,
     /// Who this process is among the dispatchers.
     pub(super) desk: Desk,
+    /// What became of attempts, to be written.
+    pub(super) attempts: Queue,
     /// Room for payloads on their way, in [`PENDING_GRAIN`]s.
     room: Semaphore,
     /// Whether the store was closed.
@@ -108,6 +111,7 @@ impl Shared {
             functions: Cache::default(),
             expected: Expected::default(),
             desk: Desk::new(),
+            attempts: Queue::new(),
             room: Semaphore::new(MAX_PENDING_BYTES / PENDING_GRAIN),
             closed: AtomicBool::new(false),
         }

@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bulkhead_protocol::id::TaskId;
-use bulkhead_protocol::outcome::{Logs, Outcome, Report};
-use bulkhead_protocol::task::{Attempt, Progress, Spent, Task, TaskState};
+use bulkhead_protocol::outcome::Logs;
+use bulkhead_protocol::task::{Progress, Task, TaskState};
 use bytes::Bytes;
 use redis::Value;
 use tokio::time::Instant;
 
 use super::desk::cancelled;
 use super::record::{EncodedTask, STATE_FIELDS, bytes, decode, encode, state, unreadable};
-use super::scripts::{CANCEL, CONTROL, FINISH, PAYLOAD, PROGRESS, REQUEUE, SUBMIT};
+use super::scripts::{CANCEL, CONTROL, PAYLOAD, PROGRESS, SUBMIT};
 use super::shared::{BULK_BYTES, Shared};
-use crate::store::types::{CancelQueued, Control, Error, IDEMPOTENCY_WINDOW_MS, Submitted, Transition};
+use crate::store::types::{CancelQueued, Control, Error, IDEMPOTENCY_WINDOW_MS, Submitted};
 
 /// Most tasks that one script stores: bounds how long it keeps the server.
 const SUBMITTED_AT_ONCE: usize = 256;
@@ -63,38 +63,6 @@ impl Shared {
             return Err(unreadable("a submission's answer has another length"));
         }
         answers.iter().map(|answer| submitted(answer)).collect()
-    }
-
-    pub(in crate::store) async fn finish(
-        &self,
-        id: TaskId,
-        attempt: Attempt,
-        report: &Report,
-        dead_letter: bool,
-        at_ms: u64,
-    ) -> Result<Transition, Error> {
-        let Report { outcome, usage, logs, result } = report;
-        let (status, result) = if outcome.is_success() { ("C", result.as_slice()) } else { ("F", [].as_slice()) };
-        let (outcome, usage) = (encode(outcome)?, encode(usage)?);
-        let logs = if *logs == Logs::default() { Vec::new() } else { encode(logs)? };
-        let call = FINISH.call().text(self.result_ttl_ms).text(id).text(attempt).text(at_ms).text(status);
-        let call = call.bytes(&outcome).bytes(&usage).bytes(result).bytes(&logs);
-        let answer: String = self.run(call.optional(dead_letter.then_some(1))).await?;
-        Ok(transition(&answer))
-    }
-
-    pub(in crate::store) async fn requeue(
-        &self,
-        id: TaskId,
-        attempt: Attempt,
-        outcome: &Outcome,
-        spent: Spent,
-        not_before_ms: u64,
-    ) -> Result<Transition, Error> {
-        let (cancelled, outcome, spent) = (cancelled()?, encode(outcome)?, encode(&spent)?);
-        let call = REQUEUE.call().text(self.result_ttl_ms).bytes(&cancelled).text(id).text(attempt);
-        let answer: String = self.run(call.bytes(&outcome).bytes(&spent).text(not_before_ms)).await?;
-        Ok(transition(&answer))
     }
 
     pub(in crate::store) async fn cancel_queued(&self, id: TaskId, at_ms: u64) -> Result<CancelQueued, Error> {
@@ -219,10 +187,6 @@ impl Shared {
         };
         Ok(Some((status.to_vec(), payload)))
     }
-}
-
-fn transition(answer: &str) -> Transition {
-    if answer == "applied" { Transition::Applied } else { Transition::Stale }
 }
 
 fn submitted(answer: &str) -> Result<Submitted, Error> {

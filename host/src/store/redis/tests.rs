@@ -3,6 +3,7 @@
 
 mod access;
 mod cluster;
+mod groups;
 mod outage;
 mod sentinel;
 mod takeover;

@@ -18,4 +18,5 @@ create(id, {
 -- A claim without a delivery: a later delivery finds the owner and leaves it alone.
 redis.call('XCLAIM', lane_key(lane), GROUP, me, 0, entry, 'FORCE', 'JUSTID')
 redis.call('SADD', P .. 'lanes:' .. me, lane)
+settle()
 return 'ok'

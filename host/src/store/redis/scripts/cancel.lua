@@ -12,4 +12,5 @@ elseif task.status == 'R' then
   return 'running'
 end
 conclude(task, task.attempt, tonumber(ARGV[4]), tonumber(ARGV[1]), { status = 'F', outcome = ARGV[2] })
+settle()
 return 'cancelled'

@@ -156,6 +156,7 @@ end
 if claimed > 0 then
   redis.call('DECRBY', P .. 'queued', claimed)
 end
+settle()
 redis.call('HSET', desk, 'request', request, 'batch', table.concat(batch, ' '), 'left',
   table.concat(left, ' ', next_left))
 local first = redis.call('ZRANGE', P .. 'delayed', 0, 0, 'WITHSCORES')

@@ -27,6 +27,7 @@ if not task.owner and not task.entry then
 end
 if task.cancel then
   conclude(task, task.attempt, now, tonumber(ARGV[4]), { status = 'F', outcome = ARGV[5] })
+  settle()
   return 'stale'
 end
 if not task.owner then

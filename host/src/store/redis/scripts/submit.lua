@@ -54,6 +54,7 @@ for i = 3, #ARGV, 9 do
     ARGV[i + 6], ARGV[i + 7], ARGV[i + 8])
 end
 if stored > 0 then
+  settle()
   redis.call('INCRBY', P .. 'queued', stored)
   redis.call('PUBLISH', P .. 'wake', '')
 end

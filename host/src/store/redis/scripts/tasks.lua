@@ -20,15 +20,50 @@ local function append(lane, id)
   return entry
 end
 
--- Takes an entry out of its lane; an empty lane goes.
+-- What a script puts off, to do it for all its tasks with one command: `settle`, at its end.
+-- Entries by lane, members of sorted sets behind their scores, ids.
+local withdrawn, unqueued, wishes, done = {}, 0, {}, {}
+local tasks, ended, expiring, dead = {}, {}, {}, {}
+
+local function add(set, score, member)
+  set[#set + 1] = score
+  set[#set + 1] = member
+end
+
+-- Takes an entry out of its lane.
 local function withdraw(lane, entry)
-  local key = lane_key(lane)
-  redis.call('XACK', key, GROUP, entry)
-  redis.call('XDEL', key, entry)
-  if redis.call('XLEN', key) == 0 then
-    redis.call('DEL', key)
-    redis.call('ZREM', turns_key(lane), lane)
-    redis.call('SREM', P .. 'freed', lane)
+  local entries = withdrawn[lane] or {}
+  withdrawn[lane] = entries
+  entries[#entries + 1] = entry
+end
+
+-- Every script that creates, withdraws or concludes ends with this.
+local function settle()
+  for lane, entries in pairs(withdrawn) do
+    local key = lane_key(lane)
+    -- One lane that cannot be used must not keep the tasks of others from ending.
+    redis.pcall('XACK', key, GROUP, unpack(entries))
+    redis.pcall('XDEL', key, unpack(entries))
+    -- An empty lane goes.
+    if redis.pcall('XLEN', key) == 0 then
+      redis.call('DEL', key)
+      redis.call('ZREM', turns_key(lane), lane)
+      redis.call('SREM', P .. 'freed', lane)
+    end
+  end
+  if unqueued > 0 then
+    redis.call('DECRBY', P .. 'queued', unqueued)
+  end
+  for set, members in pairs({ tasks = tasks, ended = ended, expiring = expiring, dead = dead }) do
+    if #members > 0 then
+      redis.call('ZADD', P .. set, unpack(members))
+    end
+  end
+  if #wishes > 0 then
+    redis.call('SREM', P .. 'cancels', unpack(wishes))
+  end
+  if #done > 0 then
+    redis.call('PUBLISH', P .. 'done', table.concat(done, ' '))
   end
 end
 
@@ -46,7 +81,7 @@ local function create(id, fields)
     flat[#flat + 1] = #fields.input
   end
   redis.call('HSET', task_key(id), unpack(flat))
-  redis.call('ZADD', P .. 'tasks', 0, id)
+  add(tasks, 0, id)
 end
 
 -- What a decision needs to know of a task; no status when there is no such task.
@@ -74,20 +109,25 @@ local function leave(task)
     redis.call('ZREM', P .. 'delayed', task.id)
   end
   if not task.owner then
-    redis.call('DECR', P .. 'queued')
+    unqueued = unqueued + 1
   end
 end
 
--- Ends a task. `report`: status C or F, outcome, and where there are any: usage, result, logs, dead.
+-- Ends a task. `report`: status C or F, outcome, and where there are any: usage, result, logs, dead. A
+-- task that has `began` (when, where) had its start put off: it is written with the end.
 local function conclude(task, attempt, at_ms, default_ttl, report)
   local key = task_key(task.id)
   leave(task)
   local fields = { 'status', report.status, 'attempt', attempt, 'fence', attempt, 'ended', at_ms, 'outcome', report.outcome }
   for _, name in ipairs({ 'usage', 'result', 'logs', 'dead' }) do
     if report[name] then
-      fields[#fields + 1] = name
-      fields[#fields + 1] = report[name]
+      add(fields, name, report[name])
     end
+  end
+  if task.began then
+    add(fields, 'started', task.began[1])
+    add(fields, 'worker', task.began[2])
+    task.began = nil
   end
   redis.call('HSET', key, unpack(fields))
   redis.call('HDEL', key, 'owner', 'entry', 'progress', 'cancel')
@@ -95,18 +135,19 @@ local function conclude(task, attempt, at_ms, default_ttl, report)
     redis.call('HDEL', key, 'usage')
   end
   if task.cancel then
-    redis.call('SREM', P .. 'cancels', task.id)
+    wishes[#wishes + 1] = task.id
   end
   if task.ttl then
-    redis.call('ZADD', P .. 'expiring', at_ms + task.ttl, task.id)
+    add(expiring, at_ms + task.ttl, task.id)
   else
-    redis.call('ZADD', P .. 'ended', at_ms, task.id)
+    add(ended, at_ms, task.id)
   end
   redis.call('PEXPIRE', key, string.format('%.0f', (task.ttl or default_ttl) + SLACK))
   if report.dead then
-    redis.call('ZADD', P .. 'dead', 0, task.id)
+    add(dead, 0, task.id)
   end
-  redis.call('PUBLISH', P .. 'done', task.id)
+  done[#done + 1] = task.id
+  task.status = report.status
 end
 
 -- Makes `me` the owner of a task that nobody owns; its entry becomes a claim of mine whether or not
