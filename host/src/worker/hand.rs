@@ -274,6 +274,11 @@ impl Hand {
         self.waiting.len() + self.running
     }
 
+    /// Attempts that wait for a slot.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Whether an attempt runs.
     pub(super) fn is_running(&self) -> bool {
         self.running > 0

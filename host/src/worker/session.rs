@@ -1,6 +1,6 @@
 //! The loop of a worker: hears the dispatcher, the attempts and its owner, and carries out what
 //! follows. After each wake-up everything that is due is done, and all that is to be said goes as one
-//! batch.
+//! batch. While other attempts wait in hand, the ends of short ones wait for each other.
 
 mod beginning;
 mod hearing;
@@ -20,7 +20,7 @@ use super::appetite::Appetite;
 use super::config::{Config, Error};
 use super::connecting::Connecting;
 use super::fetches::{Fetches, Wanted};
-use super::hand::Hand;
+use super::hand::{Hand, size_of_report};
 use super::line::{Event, Line};
 use super::outbox::Outbox;
 use super::run::Runs;
@@ -182,8 +182,11 @@ impl Session {
         self.advance_leaving(now);
         self.begin(now);
         self.try_again(now);
-        self.say_appetite();
-        self.flush(now);
+        // What the worker wants goes with what it says.
+        if !self.outbox.may_wait(now, self.hand.waiting()) {
+            self.say_appetite();
+            self.flush(now);
+        }
         self.next_wake()
     }
 
@@ -262,6 +265,13 @@ impl Session {
     fn say_end(&mut self, id: AttemptId) {
         if self.line.is_welcomed() {
             self.outbox.push_end(id);
+        }
+    }
+
+    fn say_patient_end(&mut self, id: AttemptId) {
+        if self.line.is_welcomed() {
+            let bytes = self.hand.report(id).map_or(0, size_of_report);
+            self.outbox.push_patient_end(id, bytes);
         }
     }
 

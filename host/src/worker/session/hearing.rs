@@ -203,7 +203,7 @@ impl Session {
         stage::reached(Stage::Reported, id.task);
         if let Some(took) = self.hand.ended(Instant::now(), id, report) {
             self.appetite.ran(took);
-            self.say_end(id);
+            self.say_patient_end(id);
         }
     }
 
