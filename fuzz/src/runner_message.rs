@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use bulkhead_protocol::codec;
 use bulkhead_protocol::probe::Surroundings;
 use bulkhead_protocol::runner_message::{
-    InitCommand, InitReport, MAX_PACKET_BYTES, Setup, ZygoteCommand, ZygoteReport,
+    InitCommand, InitReport, KeeperCommand, MAX_PACKET_BYTES, Setup, ZygoteCommand, ZygoteReport,
 };
 
 /// Reads `bytes` as each message that there is. What can be read is written and read again, and must be
@@ -21,6 +21,7 @@ pub(crate) fn decode(bytes: &[u8]) {
     check::<InitCommand>(bytes);
     check::<ZygoteReport>(bytes);
     check::<ZygoteCommand>(bytes);
+    check::<KeeperCommand>(bytes);
     check::<Surroundings>(bytes);
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The *control* socket ends at init, which never loads a plugin and is believed. The *zygote*
 //! socket ends at the zygote, which is not believed once it has loaded one: what it says can only
-//! harm calls of its own function. Payloads do not travel here but in [`crate::slot`].
+//! harm calls of its own function; nor is a slot's *keeper*, a fork of the zygote with a socket of its own.
+//! Payloads do not travel here but in [`crate::slot`].
 
 use serde::{Deserialize, Serialize};
 
@@ -17,16 +18,14 @@ pub const MAX_PACKET_FDS: usize = 16;
 /// Longest reason in a report of the zygote, in bytes.
 pub const MAX_REASON_BYTES: usize = 4096;
 
-/// Open files that a zygote needs for itself.
+/// Open files that a zygote or a keeper needs for itself: standard streams, sockets, and a slot's memory, pipes,
+/// eventfd, Landlock ruleset and cgroups.
 const ZYGOTE_FILES: u64 = 16;
-/// Open files that a zygote needs per slot: memory, two pipes, an eventfd, a Landlock ruleset and up to
-/// two cgroups.
-const ZYGOTE_FILES_PER_SLOT: u64 = 8;
 
-/// Open files that a zygote with so many slots must be allowed, whose children may have `open_files`. No
-/// process can be allowed more than the hard limit that its host has.
-pub fn open_files_needed(slots: u32, open_files: u32) -> u64 {
-    ZYGOTE_FILES + u64::from(slots) * ZYGOTE_FILES_PER_SLOT + u64::from(open_files)
+/// Open files that a runner must be allowed whose children may have `open_files`. No process can be allowed more than the
+/// hard limit that its host has.
+pub fn open_files_needed(open_files: u32) -> u64 {
+    ZYGOTE_FILES + u64::from(open_files)
 }
 
 /// The user and group that the plugin has inside every sandbox.
@@ -96,18 +95,26 @@ pub enum InitReport {
     },
     /// A child ended and was reaped.
     ChildEnded {
-        /// Its slot, or `u32::MAX` when the zygote never told.
+        /// Its slot.
         slot: u32,
-        /// The number that the host gave with [`ZygoteCommand::Fork`].
+        /// The number that the host gave with [`KeeperCommand::Fork`].
         generation: u32,
         /// How.
         end: ProcessEnd,
+    },
+    /// A slot's keeper ended: out of memory like a child, or because the host closed its socket. No more children
+    /// come from it.
+    KeeperEnded {
+        /// The slot.
+        slot: u32,
+        /// The number of the slot's child, if there is one: it lives on, or its own end comes.
+        child: Option<u32>,
     },
     /// Answers [`InitCommand::Identify`]. Beside it the child's pidfd, unless it is gone.
     Identified {
         /// The slot.
         slot: u32,
-        /// The number given with [`ZygoteCommand::Fork`].
+        /// The number given with [`KeeperCommand::Fork`].
         generation: u32,
     },
     /// The zygote ended; no more children will come.
@@ -159,14 +166,14 @@ pub enum InitCommand {
     Kill {
         /// The slot.
         slot: u32,
-        /// The number given with [`ZygoteCommand::Fork`].
+        /// The number given with [`KeeperCommand::Fork`].
         generation: u32,
     },
     /// Give a hold of the child of a slot, to see from outside what it does between calls.
     Identify {
         /// The slot.
         slot: u32,
-        /// The number given with [`ZygoteCommand::Fork`].
+        /// The number given with [`KeeperCommand::Fork`].
         generation: u32,
     },
 }
@@ -174,16 +181,19 @@ pub enum InitCommand {
 /// From the host to the zygote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ZygoteCommand {
-    /// Take these file descriptors for a slot: its memory, the write ends of its stdout and stderr,
-    /// with `reuse` an eventfd, then for each of its cgroups `cgroup.procs` open for writing.
+    /// Fork a keeper for a slot, which has none. Beside it the keeper's end of its socket, the slot's memory, the write
+    /// ends of its stdout and stderr, with `reuse` an eventfd, then for each of its cgroups `cgroup.procs` open for writing.
     Attach {
         /// The slot.
         slot: u32,
     },
-    /// Fork a child that waits on a slot.
+}
+
+/// From the host to a slot's keeper, which answers nothing: its slot and init say what came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeeperCommand {
+    /// Fork a child that waits on the slot.
     Fork {
-        /// The slot.
-        slot: u32,
         /// A number by which the host tells the children of one slot apart.
         generation: u32,
     },
@@ -203,15 +213,6 @@ pub enum ZygoteReport {
     SetupFailed {
         /// Which step.
         step: String,
-        /// The system's error number.
-        errno: i32,
-    },
-    /// A child could not be forked.
-    ForkFailed {
-        /// The slot.
-        slot: u32,
-        /// The number given with the command.
-        generation: u32,
         /// The system's error number.
         errno: i32,
     },

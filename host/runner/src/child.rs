@@ -6,25 +6,25 @@ use std::sync::atomic::Ordering;
 
 use bulkhead_abi::{Host, HostRef, PluginRef, RSlice, RSliceMut, RStr, Request, Seed};
 use bulkhead_protocol::runner_message::Setup;
-use bulkhead_protocol::slot::{Layout, SETUP_FAILED_EXIT, request, response, state};
+use bulkhead_protocol::slot::{SETUP_FAILED_EXIT, request, response, state};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag};
 use nix::unistd::{Pid, getpgrp, setpgid};
 
 use crate::init::exit;
+use crate::keeper::Keeper;
 use crate::sandbox::landlock::Fence;
-use crate::sandbox::{limits, root, seccomp};
+use crate::sandbox::{limits, seccomp};
 use crate::slot_memory::{SlotMemory, futex_wait};
-use crate::zygote::SlotFiles;
 
 mod callbacks;
-mod folder;
+pub(crate) mod folder;
 
-/// The steps of a child's set-up, numbered for [`response::SETUP_FAILED`]. The numbers are known to
+/// The steps of a child's set-up and of its keeper's, numbered for [`response::SETUP_FAILED`]. The numbers are known to
 /// the host: `executor::verdict` names them. Number 1 is a slot that cannot be mapped.
 #[derive(Clone, Copy)]
 #[repr(u64)]
-enum SetupStep {
+pub(crate) enum SetupStep {
     JoinCgroup = 2,
     Descriptors = 3,
     CleanFolder = 4,
@@ -34,20 +34,18 @@ enum SetupStep {
     Filter = 8,
     Thread = 9,
     Group = 10,
+    Fork = 11,
 }
 
 /// Descriptors of a child beyond the standard three.
 const PUBLISHED_FD: i32 = 3;
 
 /// Runs a child.
-pub(crate) fn run(setup: &Setup, slot: u32, files: &SlotFiles, plugin: PluginRef) -> ! {
-    // Without its slot a child can tell nobody anything.
-    let Ok(memory) = SlotMemory::map(&files.memory, Layout::new(setup.limits.result_bytes)) else {
-        exit(SETUP_FAILED_EXIT);
-    };
-    let seed = prepare(setup, slot, files).unwrap_or_else(|(step, errno)| fail(memory, step, errno));
+pub(crate) fn run(setup: &Setup, keeper: &Keeper, plugin: PluginRef) -> ! {
+    let memory = keeper.memory;
+    let seed = prepare(setup, keeper).unwrap_or_else(|(step, errno)| fail(memory, step, errno));
     std::thread::scope(|scope| {
-        let function = move || match finish(setup, files) {
+        let function = move || match finish(setup, keeper) {
             Ok(()) => serve(memory, plugin, seed, setup.reuse),
             Err((step, errno)) => fail(memory, step, errno),
         };
@@ -63,41 +61,35 @@ pub(crate) fn run(setup: &Setup, slot: u32, files: &SlotFiles, plugin: PluginRef
     exit(1)
 }
 
-fn fail(memory: SlotMemory, step: SetupStep, errno: Errno) -> ! {
+/// Says why there is no child, in the slot.
+pub(crate) fn fail(memory: SlotMemory, step: SetupStep, errno: Errno) -> ! {
     let header = memory.header();
     header.response_detail.store(errno as u32, Ordering::Relaxed);
     publish(memory, response::SETUP_FAILED, step as u64);
     exit(SETUP_FAILED_EXIT)
 }
 
-/// Everything that the function's thread is to inherit. No code of the plugin runs meanwhile.
-fn prepare(setup: &Setup, slot: u32, files: &SlotFiles) -> Result<Seed, (SetupStep, Errno)> {
+/// Everything that the function's thread is to inherit and the keeper cannot have. No code of the plugin runs meanwhile.
+fn prepare(setup: &Setup, keeper: &Keeper) -> Result<Seed, (SetupStep, Errno)> {
     let at = |step| move |errno| (step, errno);
-    let folder = root::slot_folder(slot);
-    // Before it joins its group: the files of an earlier call may have used up the group's memory.
-    folder::clean(&folder).map_err(at(SetupStep::CleanFolder))?;
-    for procs in &files.cgroups {
-        // "0" stands for the writer itself.
-        nix::unistd::write(procs, b"0").map_err(at(SetupStep::JoinCgroup))?;
-    }
-    nix::unistd::chdir(folder.as_str()).map_err(at(SetupStep::CleanFolder))?;
-    set_environment(&folder);
+    folder::clean(&keeper.folder).map_err(at(SetupStep::CleanFolder))?;
     let seed = seed().map_err(at(SetupStep::Seed))?;
-    if let Some(fence) = &files.fence {
+    // Not the keeper's own: signals end at the fence, and those of a child are not to reach its keeper.
+    if let Some(fence) = &keeper.fence {
         fence.restrict().map_err(at(SetupStep::Fence))?;
     }
-    keep_only_own_descriptors(files).map_err(at(SetupStep::Descriptors))?;
+    keep_only_own_descriptors(keeper).map_err(at(SetupStep::Descriptors))?;
     limits::apply_to_child(setup).map_err(at(SetupStep::Limits))?;
     Ok(seed)
 }
 
 /// The end of the set-up, on the function's thread. With the process group ends that init believes of this
 /// process that its set-up has failed.
-fn finish(setup: &Setup, files: &SlotFiles) -> Result<(), (SetupStep, Errno)> {
+fn finish(setup: &Setup, keeper: &Keeper) -> Result<(), (SetupStep, Errno)> {
     let myself = Pid::from_raw(0);
     let before = getpgrp();
     setpgid(myself, myself).map_err(|errno| (SetupStep::Group, errno))?;
-    let scoped_signals = files.fence.as_ref().is_some_and(Fence::scopes_signals);
+    let scoped_signals = keeper.fence.as_ref().is_some_and(Fence::scopes_signals);
     seccomp::restrict_child(setup, scoped_signals).map_err(|errno| {
         // Nothing of the plugin has run yet, and without the filter nothing forbids this.
         let _ = setpgid(myself, before);
@@ -106,15 +98,15 @@ fn finish(setup: &Setup, files: &SlotFiles) -> Result<(), (SetupStep, Errno)> {
 }
 
 /// stdin stays `/dev/null`; the slot's pipes become stdout and stderr; all else is closed.
-fn keep_only_own_descriptors(files: &SlotFiles) -> nix::Result<()> {
-    for pipe in [&files.stdout, &files.stderr] {
+fn keep_only_own_descriptors(keeper: &Keeper) -> nix::Result<()> {
+    for pipe in [&keeper.stdout, &keeper.stderr] {
         // The flags belong to the pipe's open end, which an earlier call of the slot had as well.
         nix::fcntl::fcntl(pipe, FcntlArg::F_SETFL(OFlag::empty()))?;
     }
-    nix::unistd::dup2_stdout(&files.stdout)?;
-    nix::unistd::dup2_stderr(&files.stderr)?;
+    nix::unistd::dup2_stdout(&keeper.stdout)?;
+    nix::unistd::dup2_stderr(&keeper.stderr)?;
     let mut next = PUBLISHED_FD;
-    if let Some(published) = &files.published {
+    if let Some(published) = &keeper.published {
         duplicate(published, PUBLISHED_FD)?;
         next += 1;
     }
@@ -126,7 +118,7 @@ fn duplicate(from: &OwnedFd, to: i32) -> nix::Result<()> {
     if from.as_raw_fd() == to {
         return Ok(());
     }
-    // SAFETY: whatever owned `to` in the zygote is never used in the child.
+    // SAFETY: whatever owned `to` in the keeper is never used in the child.
     Errno::result(unsafe { libc::dup2(from.as_raw_fd(), to) }).map(drop)
 }
 
@@ -135,15 +127,6 @@ fn close_from(first: i32) -> nix::Result<()> {
     // SAFETY: whatever owns these descriptors is never used again in the child, which ends without
     // running a destructor.
     Errno::result(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) }).map(drop)
-}
-
-/// The environment of a function: nothing of the host's.
-#[expect(unsafe_code, reason = "setting variables is unsafe where there are threads")]
-fn set_environment(folder: &str) {
-    for (name, value) in [("TMPDIR", folder), ("HOME", folder), ("LANG", "C.UTF-8")] {
-        // SAFETY: the child has one thread as yet.
-        unsafe { std::env::set_var(name, value) };
-    }
 }
 
 #[expect(unsafe_code, reason = "getrandom fills memory through a pointer")]

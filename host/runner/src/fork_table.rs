@@ -1,5 +1,5 @@
-//! A page that zygote and init share, in which the kernel itself notes the pid of each child before
-//! the child runs (`CLONE_PARENT_SETTID`), so that init can tell whose end it has just reaped
+//! A page that zygote, keepers and init share, in which the kernel itself notes the pid of each keeper and child before
+//! it runs (`CLONE_PARENT_SETTID`), so that init can tell whose end it has just reaped
 //! without a message. A zygote that lies here harms only the calls of its own function.
 
 #![expect(unsafe_code, reason = "shared memory is reached through a raw pointer")]
@@ -18,6 +18,8 @@ struct Entry {
     pid: AtomicI32,
     /// The number that the host gave to this child.
     generation: AtomicU32,
+    /// The pid of the slot's keeper; 0: none.
+    keeper: AtomicI32,
 }
 
 /// The table; lives as long as the process.
@@ -51,6 +53,20 @@ impl ForkTable {
         let entry = self.entries.get(slot as usize)?;
         entry.generation.store(generation, Ordering::Release);
         Some(entry.pid.as_ptr())
+    }
+
+    /// Gives the place for the pid of a slot's keeper.
+    pub(crate) fn announce_keeper(self, slot: u32) -> Option<*mut i32> {
+        Some(self.entries.get(slot as usize)?.keeper.as_ptr())
+    }
+
+    /// Takes the keeper with this pid out of the table: its slot, and the generation of the child that it leaves there.
+    pub(crate) fn remove_keeper(self, pid: i32) -> Option<(u32, Option<u32>)> {
+        let slot = self.entries.iter().position(|entry| entry.keeper.load(Ordering::Acquire) == pid)?;
+        let entry = &self.entries[slot];
+        entry.keeper.store(0, Ordering::Release);
+        let has_child = entry.pid.load(Ordering::Acquire) != 0;
+        Some((u32::try_from(slot).ok()?, has_child.then(|| entry.generation.load(Ordering::Acquire))))
     }
 
     /// The pid of a slot's child, if that is the one of this generation.

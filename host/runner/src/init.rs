@@ -20,6 +20,7 @@ use crate::sandbox::privileges::{self, Keep};
 use crate::sandbox::root;
 use crate::step::{Step, StepError};
 use crate::supervisor::Supervisor;
+use crate::warm;
 use crate::zygote;
 
 /// Exit code of a zygote whose own set-up failed and was reported.
@@ -72,6 +73,8 @@ fn start(control: &OwnedFd, setup: &Setup, zygote_socket: OwnedFd, cgroups: Vec<
     drop(cgroups);
     privileges::become_unreachable_by_ptrace()?;
     zygote::preload(&setup.preload)?;
+    // While there is a /proc to see the mappings in.
+    warm::copy_page_tables();
     nix::unistd::sethostname("bulkhead").step("set the host name")?;
     let id = match setup.ids {
         HostIds::Own { .. } => INIT_ID,
@@ -182,6 +185,8 @@ impl Init {
                 let report = InitReport::ChildEnded { slot, generation, end: ProcessEnd { denied, ..end } };
                 let Some(report) = self.reaper.hold(pid, report) else { continue };
                 report
+            } else if let Some((slot, child)) = table.remove_keeper(pid) {
+                InitReport::KeeperEnded { slot, child }
             } else {
                 // An orphan of a child that may make processes; the host knows nothing of it.
                 continue;

@@ -3,18 +3,21 @@
 //!
 //! ```text
 //! host ── exec ──▶ launcher ── clone with new namespaces ──▶ init (PID 1) ── fork ──▶ zygote (dlopen)
-//!                  (exits)                                   reaps, kills             │ fork, CLONE_PARENT
-//!                                                              ▲────── parent of ── child ▶ plugin
+//!                  (exits)                                   reaps, kills             │ fork, CLONE_PARENT: one a slot
+//!                                                              ▲                    keeper
+//!                                                              │                       │ fork, CLONE_PARENT
+//!                                                              └───── parent of ──── child ▶ plugin
 //! ```
 //!
 //! In the order of a runner's life: `launch` makes the namespaces and exits, `init` builds the
 //! sandbox and afterwards reaps and kills, with a `supervisor` to which the kernel tells refused system
 //! calls, `zygote` gives up all privileges, loads the plugin and
-//! forks, `child` runs calls. `sandbox` holds the layers.
+//! forks, a `keeper` for each slot joins the slot's cgroups and forks, `child` runs calls. `sandbox` holds the layers.
 
 mod child;
 mod fork_table;
 mod init;
+mod keeper;
 mod launch;
 mod probe;
 mod reaper;
@@ -22,6 +25,7 @@ mod sandbox;
 mod slot_memory;
 mod step;
 mod supervisor;
+mod warm;
 mod zygote;
 
 use std::process::ExitCode;

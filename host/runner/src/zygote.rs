@@ -1,5 +1,5 @@
 //! The zygote: gives up everything, loads the plugin once, stays single-threaded and small, and
-//! forks children. Not believed by anybody once the plugin is loaded.
+//! forks a keeper for each slot. Not believed by anybody once the plugin is loaded.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
@@ -12,34 +12,18 @@ use nix::sys::signal::SigSet;
 use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 
-use crate::child;
 use crate::fork_table::ForkTable;
 use crate::init::{REPORTED, exit};
+use crate::keeper;
 use crate::probe;
-use crate::sandbox::landlock::Fence;
-use crate::sandbox::{landlock, limits, privileges, root, seccomp};
+use crate::sandbox::{limits, privileges, root, seccomp};
 use crate::step::{Step, StepError};
-
-/// What the zygote keeps for the children of one slot.
-pub(crate) struct SlotFiles {
-    /// The memory shared with the host.
-    pub(crate) memory: OwnedFd,
-    /// Write end of the slot's stdout pipe.
-    pub(crate) stdout: OwnedFd,
-    /// Write end of the slot's stderr pipe.
-    pub(crate) stderr: OwnedFd,
-    /// Wakes the host when a warm child has published; only with `reuse`.
-    pub(crate) published: Option<OwnedFd>,
-    /// `cgroup.procs` of the slot's cgroups.
-    pub(crate) cgroups: Vec<OwnedFd>,
-    /// The fence around the slot's folder, where the kernel has Landlock.
-    pub(crate) fence: Option<Fence>,
-}
+use crate::warm;
 
 /// Runs the zygote.
 /// `handover` leads to init, which is given the filter's listener there.
 pub(crate) fn run(setup: &Setup, socket: &OwnedFd, handover: OwnedFd, table: ForkTable) -> ! {
-    if let Err(StepError { step, errno }) = confine(setup, socket, handover, table) {
+    if let Err(StepError { step, errno }) = confine(setup, socket, handover) {
         let _ = packet::send(socket, &ZygoteReport::SetupFailed { step: step.to_owned(), errno: errno as i32 }, &[]);
         exit(REPORTED);
     }
@@ -53,6 +37,7 @@ pub(crate) fn run(setup: &Setup, socket: &OwnedFd, handover: OwnedFd, table: For
             exit(REPORTED);
         }
     };
+    warm::start_a_thread();
     if packet::send(socket, &ZygoteReport::Loaded, &[]).is_err() {
         exit(0);
     }
@@ -74,9 +59,8 @@ pub(crate) fn preload(names: &[String]) -> Result<(), StepError> {
 }
 
 /// Everything that must hold before the plugin's first instruction.
-fn confine(setup: &Setup, socket: &OwnedFd, handover: OwnedFd, table: ForkTable) -> Result<(), StepError> {
+fn confine(setup: &Setup, socket: &OwnedFd, handover: OwnedFd) -> Result<(), StepError> {
     SigSet::empty().thread_set_mask().step("unblock signals")?;
-    table.hide_from_children().step("hide the fork table")?;
     // Children begin in this group; who has one of its own has ended its set-up.
     nix::unistd::setpgid(Pid::from_raw(0), Pid::from_raw(0)).step("make a process group")?;
     silence_standard_streams()?;
@@ -123,44 +107,23 @@ fn close_all_but(kept: [i32; 2]) -> Result<(), StepError> {
 }
 
 fn serve(setup: &Setup, socket: &OwnedFd, table: ForkTable, plugin: bulkhead_abi::PluginRef) -> ! {
-    let mut slots: Vec<Option<SlotFiles>> = (0..setup.slots).map(|_| None).collect();
     loop {
         match packet::receive::<ZygoteCommand>(socket) {
             Ok(Some((ZygoteCommand::Attach { slot }, fds))) => {
-                let Some(place) = slots.get_mut(slot as usize) else { exit(1) };
-                *place = attach(setup, slot, fds);
-            }
-            Ok(Some((ZygoteCommand::Fork { slot, generation }, _))) => {
-                let Some(Some(files)) = slots.get(slot as usize) else { exit(1) };
-                match fork(table, slot, generation) {
-                    Ok(0) => child::run(setup, slot, files, plugin),
-                    Ok(_) => {}
-                    Err(errno) => {
-                        let report = ZygoteReport::ForkFailed { slot, generation, errno: errno as i32 };
-                        let _ = packet::send(socket, &report, &[]);
+                let pid = table.announce_keeper(slot).unwrap_or_else(|| exit(1));
+                match keeper::fork(pid) {
+                    Ok(0) => {
+                        // A keeper must not be able to speak as the zygote.
+                        let _ = nix::unistd::close(socket.as_raw_fd());
+                        keeper::run(setup, slot, fds, table, plugin)
                     }
+                    Ok(_) => {}
+                    // Nothing can run here any more.
+                    Err(_) => exit(1),
                 }
             }
             // The host is gone; init will take the rest down.
             Ok(None) | Err(_) => exit(0),
         }
     }
-}
-
-fn attach(setup: &Setup, slot: u32, fds: Vec<OwnedFd>) -> Option<SlotFiles> {
-    let mut fds = fds.into_iter();
-    let (memory, stdout, stderr) = (fds.next()?, fds.next()?, fds.next()?);
-    let published = if setup.reuse { Some(fds.next()?) } else { None };
-    let fence = landlock::fence(&root::slot_folder(slot), setup.limits.grants).ok()?;
-    Some(SlotFiles { memory, stdout, stderr, published, cgroups: fds.collect(), fence })
-}
-
-/// Forks a child whose parent is init. The kernel notes its pid in the table before it runs.
-#[expect(unsafe_code, reason = "no safe wrapper has these flags")]
-fn fork(table: ForkTable, slot: u32, generation: u32) -> nix::Result<i32> {
-    let pid = table.announce(slot, generation).ok_or(Errno::EINVAL)?;
-    // SAFETY: the zygote has one thread, so its copy is whole; `pid` points into the shared table,
-    // where only the kernel and init write.
-    let result = unsafe { libc::syscall(libc::SYS_clone, seccomp::CHILD_FORK, 0, pid, 0, 0) };
-    Errno::result(result).map(|pid| pid as i32)
 }

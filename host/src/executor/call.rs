@@ -18,7 +18,7 @@ use super::output::OutputCollector;
 use super::slot::{ChildEnd, Slot};
 use super::slot_memory::SlotMemory;
 use super::start::PacketSocket;
-use super::verdict::{Evidence, KillCause, Verdict, decide, output_bytes, read_response};
+use super::verdict::{Evidence, KillCause, Verdict, decide, not_forked, output_bytes, read_response};
 
 /// How long a killed child may take to be reaped before its call is answered without it. A process
 /// with a SIGKILL pending runs no instruction of its own any more; its slot is given up.
@@ -30,8 +30,8 @@ pub(super) enum Over {
     Ended(ProcessEnd),
     /// A warm child published and lives on.
     Published,
-    /// There never was a process: the system's error number.
-    NotForked(i32),
+    /// There never was a process.
+    NotForked,
     /// The runner ended.
     RunnerLost,
     /// It was killed, and not reaped within [`REAP_TIMEOUT`].
@@ -148,7 +148,7 @@ fn conclude(
         Over::Ended(end) => Some(*end),
         Over::NotReaped => Some(NOT_REAPED),
         Over::Published => None,
-        Over::NotForked(errno) => return platform("fork a child", *errno),
+        Over::NotForked => return Report::without_process(not_forked(slot.memory.response())),
         Over::RunnerLost => return platform("reach the runner, which has ended", 0),
     };
     output.finish(&slot.stdout, &slot.stderr);
@@ -210,7 +210,7 @@ impl From<Result<ChildEnd, oneshot::error::RecvError>> for Over {
     fn from(end: Result<ChildEnd, oneshot::error::RecvError>) -> Self {
         match end {
             Ok(ChildEnd::Ended(end)) => Self::Ended(end),
-            Ok(ChildEnd::NotForked(errno)) => Self::NotForked(errno),
+            Ok(ChildEnd::NotForked) => Self::NotForked,
             Err(_) => Self::RunnerLost,
         }
     }

@@ -1,7 +1,12 @@
-//! Whether the hard limit on open files, which nobody can raise for a sandbox, leaves room for one.
+//! Whether the hard limit on open files, which nobody can raise for this process or a sandbox, leaves room for one.
 
-use bulkhead_protocol::runner_message::open_files_needed;
 use nix::sys::resource::{Resource, getrlimit};
+
+/// Open files of this process beside those of slots.
+const OWN_FILES: u64 = 16;
+/// Open files of this process for each slot of a runner: memory, two pipes, an eventfd, the keeper's socket, a pidfd, and up
+/// to two cgroups.
+const FILES_PER_SLOT: u64 = 8;
 
 /// A hard limit on open files that sandboxes do not fit under. Nobody can raise it for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,8 +25,13 @@ pub(super) fn check(slots: u32, open_files: u32) -> Result<(), TooFewOpenFiles> 
 }
 
 fn fits(allowed: u64, slots: u32, open_files: u32) -> Result<(), TooFewOpenFiles> {
-    let needed = open_files_needed(slots, open_files);
+    let needed = needed(slots, open_files);
     if needed <= allowed { Ok(()) } else { Err(TooFewOpenFiles { allowed, needed, slots }) }
+}
+
+/// With the files of one function's children, which its runner must be allowed: more than that runner needs for itself.
+fn needed(slots: u32, open_files: u32) -> u64 {
+    OWN_FILES + u64::from(slots) * FILES_PER_SLOT + u64::from(open_files)
 }
 
 #[cfg(test)]
@@ -30,7 +40,7 @@ mod tests {
 
     #[test]
     fn a_hard_limit_below_at_and_above_what_is_needed() {
-        let needed = open_files_needed(10, 64);
+        let needed = needed(10, 64);
         assert_eq!(fits(needed, 10, 64), Ok(()));
         assert_eq!(fits(needed + 1, 10, 64), Ok(()));
         let shortage = fits(needed - 1, 10, 64).unwrap_err();

@@ -240,7 +240,10 @@ impl Shared {
         if call.function.isolation == Isolation::Exec {
             runner.end().await;
         } else if let Some(slot) = slot {
+            // Whoever waits for the answer goes first.
+            tokio::task::yield_now().await;
             runner.put_back(slot).await;
+            runner.fork_ahead().await;
         }
         drop(permit);
     }

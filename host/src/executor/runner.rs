@@ -3,6 +3,7 @@
 
 mod rest;
 
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use bulkhead_protocol::limits::Limits;
 use bulkhead_protocol::outcome::{Outcome, Report};
-use bulkhead_protocol::runner_message::{InitCommand, InitReport, ZygoteCommand, ZygoteReport};
+use bulkhead_protocol::runner_message::{InitCommand, InitReport, KeeperCommand, ZygoteCommand, ZygoteReport};
 use nix::errno::Errno;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -43,8 +44,8 @@ pub(super) struct Runner {
     reuse: bool,
     /// Most slots.
     capacity: u32,
-    /// Slots that are attached and not in a call.
-    idle: Mutex<Vec<Slot>>,
+    /// Slots that are attached and not in a call, the one that came back last at the end.
+    idle: Mutex<VecDeque<Slot>>,
     /// Slots attached so far.
     attached: Mutex<u32>,
     /// Set when it is to take no more calls, though those that run go on.
@@ -64,6 +65,8 @@ struct Shared {
     reaped: CancellationToken,
     /// Whoever waits for the end of a child, by slot.
     waiting: Mutex<Vec<Option<Waiting>>>,
+    /// Where the end of a keeper is told, by slot.
+    keepers: Mutex<Vec<Option<oneshot::Sender<()>>>>,
     /// Who waits for a hold of a child, by slot.
     identities: Mutex<Vec<Option<WantsHold>>>,
     /// Cancelled once nothing can run in it any more.
@@ -103,6 +106,7 @@ impl Runner {
             sandbox: Mutex::new(Some(started.sandbox)),
             reaped: CancellationToken::new(),
             waiting: Mutex::new((0..capacity).map(|_| None).collect()),
+            keepers: Mutex::new((0..capacity).map(|_| None).collect()),
             identities: Mutex::new((0..capacity).map(|_| None).collect()),
             lost: CancellationToken::new(),
             supervised: started.supervised,
@@ -114,7 +118,7 @@ impl Runner {
             limits,
             reuse,
             capacity,
-            idle: Mutex::new(Vec::new()),
+            idle: Mutex::new(VecDeque::new()),
             attached: Mutex::new(0),
             retired: AtomicBool::new(false),
             last_used: Mutex::new(Instant::now()),
@@ -175,9 +179,8 @@ impl Runner {
     pub(super) async fn put_back(&self, used: UsedSlot) {
         let UsedSlot { mut slot, over } = used;
         match over {
-            Over::Ended(_) => {}
-            // That no child was forked is the zygote's word, which is not believed: there may be one.
-            Over::RunnerLost | Over::NotForked(_) => return self.end().await,
+            Over::Ended(_) | Over::NotForked => {}
+            Over::RunnerLost => return self.end().await,
             Over::NotReaped => return self.give_up(slot).await,
             Over::Published => {
                 slot.calls += 1;
@@ -185,7 +188,7 @@ impl Runner {
                 slot.memory.rest();
                 let worn = slot.calls >= REUSE_CALLS || slot.forked_at.elapsed() >= REUSE_AGE;
                 if !worn && self.comes_to_rest(&mut slot).await {
-                    return lock(&self.idle).push(slot);
+                    return lock(&self.idle).push_back(slot);
                 }
                 return self.replace(slot).await;
             }
@@ -205,11 +208,25 @@ impl Runner {
 
     async fn renew_and_keep(&self, mut slot: Slot) {
         match self.renew(&mut slot).await {
-            Ok(()) => lock(&self.idle).push(slot),
+            Ok(()) => lock(&self.idle).push_back(slot),
             Err((step, errno)) => {
                 tracing::warn!(step, %errno, "a runner can take no more calls");
                 self.shared.lost.cancel();
             }
+        }
+    }
+
+    /// Forks a child ahead of need where one alone waits: a call that comes right after another finds one that is
+    /// ready, while the next is forked. Warm children need none of it.
+    pub(super) async fn fork_ahead(&self) {
+        let is_spare_wanted = !self.reuse && self.is_usable() && lock(&self.idle).len() == 1;
+        if !is_spare_wanted || *lock(&self.attached) == self.capacity {
+            return;
+        }
+        match self.attach().await {
+            Ok(slot) => lock(&self.idle).push_back(slot),
+            // The place of a slot that failed is lost.
+            Err(_) => self.retired.store(true, Ordering::Relaxed),
         }
     }
 
@@ -253,7 +270,12 @@ impl Runner {
     }
 
     async fn find_slot(&self) -> Result<Slot, StepError> {
-        let Some(mut slot) = lock(&self.idle).pop() else { return self.attach().await };
+        let idle = {
+            let mut idle = lock(&self.idle);
+            // A new child is readiest that was forked first; a warm one that has just served has all at hand.
+            if self.reuse { idle.pop_back() } else { idle.pop_front() }
+        };
+        let Some(mut slot) = idle else { return self.attach().await };
         match slot.ended.try_recv() {
             Err(oneshot::error::TryRecvError::Empty) => {
                 if let Some(warm) = &mut slot.warm {
@@ -289,12 +311,22 @@ impl Runner {
             leaf.transpose()
                 .map_err(|error| ("make a slot's cgroup", Errno::from_raw(error.raw_os_error().unwrap_or(0))))?
         };
-        let (mut slot, ends) = Slot::create(index, &self.limits, self.reuse, cgroup)?;
-        let command = ZygoteCommand::Attach { slot: index };
-        let sent = self.shared.zygote.send(&command, &slot.descriptors(&ends)).await;
-        sent.map_err(|errno| ("attach a slot", errno))?;
+        let mut slot = Slot::create(index, &self.limits, self.reuse, cgroup)?;
         self.fork(&mut slot).await?;
         Ok(slot)
+    }
+
+    /// Has the zygote fork a keeper for a slot that has none.
+    async fn keep(&self, slot: &mut Slot) -> Result<(), StepError> {
+        let (ends, tell) = slot.expect_keeper()?;
+        // Nobody is there to tell of the end of the one before: it was told.
+        match lock(&self.shared.keepers).get_mut(slot.index as usize) {
+            Some(place) => *place = Some(tell),
+            None => return Err(("reach the runner", Errno::EPIPE)),
+        }
+        let command = ZygoteCommand::Attach { slot: slot.index };
+        let sent = self.shared.zygote.send(&command, &slot.descriptors(&ends)).await;
+        sent.map_err(|errno| ("reach the zygote", errno))
     }
 
     /// Clears a slot of a child that is gone and forks the next.
@@ -304,14 +336,31 @@ impl Runner {
     }
 
     async fn fork(&self, slot: &mut Slot) -> Result<(), StepError> {
+        if !slot.is_kept() {
+            self.keep(slot).await?;
+        }
+        let Err(_) = self.command_fork(slot).await else { return Ok(()) };
+        // The keeper is ending, as one does that the kernel kills for lack of memory. Only once it is gone it
+        // cannot fork any more.
+        if let Some(keeper) = &mut slot.keeper {
+            let gone = tokio::time::timeout(REAP_TIMEOUT, &mut keeper.ended).await;
+            gone.map_err(|_| ("reach a slot's keeper", Errno::ETIMEDOUT))?
+                .map_err(|_| ("reach the runner", Errno::EPIPE))?;
+        }
+        self.keep(slot).await?;
+        self.command_fork(slot).await
+    }
+
+    async fn command_fork(&self, slot: &mut Slot) -> Result<(), StepError> {
         let tell = slot.expect_child();
         match lock(&self.shared.waiting).get_mut(slot.index as usize) {
             Some(place) => *place = Some(Waiting { generation: slot.generation, tell }),
             // Nobody tells of ends any more.
             None => return Err(("reach the runner", Errno::EPIPE)),
         }
-        let command = ZygoteCommand::Fork { slot: slot.index, generation: slot.generation };
-        self.shared.zygote.send(&command, &[]).await.map_err(|errno| ("reach the zygote", errno))
+        let Some(keeper) = &slot.keeper else { return Err(("reach a slot's keeper", Errno::ESRCH)) };
+        let command = KeeperCommand::Fork { generation: slot.generation };
+        keeper.socket.send(&command, &[]).await.map_err(|errno| ("reach a slot's keeper", errno))
     }
 }
 
@@ -341,7 +390,8 @@ async fn read_reports(shared: Arc<Shared>) {
     loop {
         let goes_on = tokio::select! {
             report = shared.control.receive::<InitReport>() => take_init_report(&shared, report),
-            report = shared.zygote.receive::<ZygoteReport>() => take_zygote_report(&shared, report),
+            // Load-time code that speaks out of turn, or a zygote that is gone: no more keepers from here.
+            _ = shared.zygote.receive::<ZygoteReport>() => false,
         };
         if !goes_on {
             break;
@@ -351,6 +401,7 @@ async fn read_reports(shared: Arc<Shared>) {
     begin_end(&shared);
     // Whoever still waits hears of it by the closed channel.
     lock(&shared.waiting).clear();
+    lock(&shared.keepers).clear();
 }
 
 type Received<T> = nix::Result<Option<(T, Vec<OwnedFd>)>>;
@@ -359,6 +410,20 @@ fn take_init_report(shared: &Shared, report: Received<InitReport>) -> bool {
     match report {
         Ok(Some((InitReport::ChildEnded { slot, generation, end }, _))) => {
             tell(shared, slot, generation, ChildEnd::Ended(end));
+            true
+        }
+        Ok(Some((InitReport::KeeperEnded { slot, child }, _))) => {
+            let told = lock(&shared.keepers).get_mut(slot as usize).and_then(Option::take);
+            if let Some(told) = told {
+                // Nobody listens where the slot was given up.
+                let _ = told.send(());
+            }
+            // Whom it had not forked it will not.
+            let mut waiting = lock(&shared.waiting);
+            let never = |waiting: &mut Waiting| child != Some(waiting.generation);
+            if let Some(waiting) = waiting.get_mut(slot as usize).and_then(|place| place.take_if(never)) {
+                let _ = waiting.tell.send(ChildEnd::NotForked);
+            }
             true
         }
         Ok(Some((InitReport::Identified { slot, generation }, fds))) => {
@@ -377,17 +442,6 @@ fn take_init_report(shared: &Shared, report: Received<InitReport>) -> bool {
         }
         Ok(Some((InitReport::Started | InitReport::Listening { .. } | InitReport::SetupFailed { .. }, _)) | None)
         | Err(_) => false,
-    }
-}
-
-fn take_zygote_report(shared: &Shared, report: Received<ZygoteReport>) -> bool {
-    match report {
-        Ok(Some((ZygoteReport::ForkFailed { slot, generation, errno }, _))) => {
-            // One who reports what was not asked of it is not itself.
-            tell(shared, slot, generation, ChildEnd::NotForked(errno))
-        }
-        // Load-time code that speaks out of turn, or a zygote that is gone: no more forks from here.
-        _ => false,
     }
 }
 

@@ -1,5 +1,5 @@
 //! A slot: room for one running attempt in a runner, with its memory, its pipes, and the child that
-//! waits in it.
+//! waits in it, forked by the slot's keeper.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use super::cgroup::Leaf;
 use super::output::OutputPipe;
 use super::reactor::watch;
 use super::slot_memory::{OwnUsage, SlotMemory};
+use super::start::PacketSocket;
 use super::warm_child::WarmChild;
 
 /// A step that failed, to follow "failed to", and what the system said.
@@ -32,10 +33,12 @@ pub(super) struct Slot {
     pub(super) stderr: OutputPipe,
     /// Signalled when a warm child has published; `None` where children end with their call.
     pub(super) published: Option<AsyncFd<OwnedFd>>,
-    /// The group that its children join.
+    /// The group of its keeper and children.
     pub(super) cgroup: Option<Leaf>,
     /// The kernel's count of kills for lack of memory when it was last looked at.
     oom_kills: u64,
+    /// Forks its children; `None` until there is one.
+    pub(super) keeper: Option<Keeper>,
     /// Tells the child's end.
     pub(super) ended: oneshot::Receiver<ChildEnd>,
     /// Calls that this child has served.
@@ -53,30 +56,33 @@ pub(super) struct Slot {
 pub(super) enum ChildEnd {
     /// It was reaped.
     Ended(ProcessEnd),
-    /// The zygote could not fork it: the system's error number.
-    NotForked(i32),
+    /// The slot's keeper ended before it had forked it. The slot may say why.
+    NotForked,
 }
 
-/// The ends that a runner gets of a new slot. Sent to the zygote, then closed here.
-pub(super) struct ZygoteEnds {
+/// A slot's keeper, as the host has it.
+pub(super) struct Keeper {
+    /// To it.
+    pub(super) socket: PacketSocket,
+    /// Told when init has reaped it.
+    pub(super) ended: oneshot::Receiver<()>,
+}
+
+/// The ends that a new keeper gets. Sent to the zygote, then closed here.
+pub(super) struct KeeperEnds {
+    socket: OwnedFd,
     stdout: OwnedFd,
     stderr: OwnedFd,
 }
 
 impl Slot {
-    /// Makes a slot without a child.
-    pub(super) fn create(
-        index: u32,
-        limits: &Limits,
-        reuse: bool,
-        cgroup: Option<Leaf>,
-    ) -> Result<(Self, ZygoteEnds), StepError> {
+    /// Makes a slot without keeper and child.
+    pub(super) fn create(index: u32, limits: &Limits, reuse: bool, cgroup: Option<Leaf>) -> Result<Self, StepError> {
         let memory =
             SlotMemory::create(Layout::new(limits.result_bytes)).map_err(|errno| ("make a slot's memory", errno))?;
-        let pipe = || OutputPipe::create().map_err(|errno| ("make a pipe", errno));
-        let ((stdout, stdout_end), (stderr, stderr_end)) = (pipe()?, pipe()?);
+        let ((stdout, _), (stderr, _)) = (make_pipe()?, make_pipe()?);
         let published = if reuse { Some(make_eventfd().map_err(|errno| ("make an eventfd", errno))?) } else { None };
-        let slot = Self {
+        Ok(Self {
             index,
             generation: 0,
             memory: Arc::new(memory),
@@ -85,19 +91,37 @@ impl Slot {
             published,
             oom_kills: cgroup.as_ref().map_or(0, Leaf::oom_kills),
             cgroup,
+            keeper: None,
             // Closed until the first fork.
             ended: oneshot::channel().1,
             calls: 0,
             forked_at: Instant::now(),
             used: OwnUsage::default(),
             warm: None,
-        };
-        Ok((slot, ZygoteEnds { stdout: stdout_end, stderr: stderr_end }))
+        })
+    }
+
+    /// Whether it has a keeper of which nobody has said that it ended.
+    pub(super) fn is_kept(&mut self) -> bool {
+        let still = |keeper: &mut Keeper| keeper.ended.try_recv() == Err(oneshot::error::TryRecvError::Empty);
+        self.keeper.as_mut().is_some_and(still)
+    }
+
+    /// Gets ready for a new keeper: what is to be sent for it, and the place where its end is to be told.
+    pub(super) fn expect_keeper(&mut self) -> Result<(KeeperEnds, oneshot::Sender<()>), StepError> {
+        let (socket, keeper_socket) = PacketSocket::pair().map_err(|errno| ("make a socket", errno))?;
+        // New ones, as nobody has the old ends to write to any more.
+        let ((stdout, stdout_end), (stderr, stderr_end)) = (make_pipe()?, make_pipe()?);
+        (self.stdout, self.stderr) = (stdout, stderr);
+        let (tell, ended) = oneshot::channel();
+        self.keeper = Some(Keeper { socket, ended });
+        Ok((KeeperEnds { socket: keeper_socket, stdout: stdout_end, stderr: stderr_end }, tell))
     }
 
     /// What goes with [`bulkhead_protocol::runner_message::ZygoteCommand::Attach`], in its order.
-    pub(super) fn descriptors(&self, ends: &ZygoteEnds) -> Vec<i32> {
-        let mut fds = vec![self.memory.file().as_raw_fd(), ends.stdout.as_raw_fd(), ends.stderr.as_raw_fd()];
+    pub(super) fn descriptors(&self, ends: &KeeperEnds) -> Vec<i32> {
+        let KeeperEnds { socket, stdout, stderr } = ends;
+        let mut fds = [socket, self.memory.file(), stdout, stderr].map(AsRawFd::as_raw_fd).to_vec();
         fds.extend(self.published.as_ref().map(|event| event.get_ref().as_raw_fd()));
         fds.extend(self.cgroup.iter().flat_map(Leaf::procs).map(AsRawFd::as_raw_fd));
         fds
@@ -122,6 +146,10 @@ impl Slot {
         self.ended = ended;
         tell
     }
+}
+
+fn make_pipe() -> Result<(OutputPipe, OwnedFd), StepError> {
+    OutputPipe::create().map_err(|errno| ("make a pipe", errno))
 }
 
 fn make_eventfd() -> nix::Result<AsyncFd<OwnedFd>> {

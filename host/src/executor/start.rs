@@ -233,7 +233,7 @@ async fn wait_until_loaded(started: &mut Started) -> Result<(), Outcome> {
         Ok(Some((ZygoteReport::Loaded, _))) => Ok(()),
         Ok(Some((ZygoteReport::LoadFailed { reason }, _))) => Err(Outcome::LoadFailed { reason }),
         Ok(Some((ZygoteReport::SetupFailed { step, errno }, _))) => Err(Outcome::SetupFailed { step, errno }),
-        Ok(Some((ZygoteReport::ForkFailed { .. }, _))) | Err(Errno::EBADMSG) => {
+        Err(Errno::EBADMSG) => {
             Err(Outcome::LoadFailed { reason: "load-time code spoke in the runner's name".to_owned() })
         }
         // The zygote is gone, or never came to be; init knows why.
@@ -284,6 +284,12 @@ impl Sandbox {
 }
 
 impl PacketSocket {
+    /// A new one, and its other end.
+    pub(super) fn pair() -> nix::Result<(Self, OwnedFd)> {
+        let (ours, theirs) = pair()?;
+        Ok((Self { fd: watch(ours)? }, theirs))
+    }
+
     /// Sends a packet, waiting up to [`SEND_TIMEOUT`] for room in the socket.
     pub(super) async fn send<T: serde::Serialize>(&self, message: &T, fds: &[i32]) -> nix::Result<()> {
         match packet::send(self, message, fds) {

@@ -180,12 +180,20 @@ pub(super) fn require_encoding(report: Report, encoding: Encoding) -> Report {
     Report { outcome, result: Vec::new(), ..report }
 }
 
+/// Why a slot's keeper ended before it had forked a child.
+pub(super) fn not_forked(response: Response) -> Outcome {
+    if response.kind == response::SETUP_FAILED {
+        return setup_failed(response);
+    }
+    Outcome::SetupFailed { step: "fork a child".to_owned(), errno: 0 }
+}
+
 fn setup_failed(response: Response) -> Outcome {
     let step = if response.kind == response::SETUP_FAILED { setup_step(response.bytes) } else { setup_step(1) };
     Outcome::SetupFailed { step: step.to_owned(), errno: response.detail as i32 }
 }
 
-/// The steps of a child's set-up, as the runner numbers them in `child.rs`.
+/// The steps of a child's set-up and of its keeper's, as the runner numbers them in `child.rs`.
 fn setup_step(number: u64) -> &'static str {
     match number {
         1 => "map the slot",
@@ -198,6 +206,7 @@ fn setup_step(number: u64) -> &'static str {
         8 => "put up the system call filter",
         9 => "start the function's thread",
         10 => "make a process group",
+        11 => "fork a child",
         _ => "set up the child",
     }
 }

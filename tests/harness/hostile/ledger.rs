@@ -40,7 +40,7 @@ impl Ledger {
         canary(client);
         let first = settled(server);
         // Init, zygote, and the child that waits for the next call.
-        assert_eq!(first.processes, 3, "a runner of one slot is three processes");
+        assert_eq!(first.processes, 4, "a runner of one slot is init, zygote, keeper and child");
         assert!(first.descriptors > idle.descriptors);
         let is_root = |pid: &u32| fs::metadata(format!("/proc/{pid}")).is_ok_and(|process| process.uid() == 0);
         let may_have_groups = server.pids().iter().all(is_root) && !server.hides_groups();

@@ -16,7 +16,7 @@ use nix::sys::time::TimeSpec;
 const MODE: u32 = 0o700;
 
 /// Empties the folder, which is a tmpfs of its own, and undoes what can be done to the folder itself.
-pub(super) fn clean(folder: &str) -> nix::Result<()> {
+pub(crate) fn clean(folder: &str) -> nix::Result<()> {
     let errno = |error: io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO));
     fs::set_permissions(folder, fs::Permissions::from_mode(MODE)).map_err(errno)?;
     let usage = statvfs(folder)?;

@@ -15,7 +15,7 @@ const ADDRESS_SPACE_ROOM: u64 = 4 << 30;
 /// Signals and timers that may be pending per slot. An ordinary user's count towards the host's own.
 const PENDING_SIGNALS_PER_SLOT: u64 = 256;
 
-/// Limits the zygote and, by inheritance, every child.
+/// Limits the zygote and, by inheritance, every keeper and child.
 pub(crate) fn apply(setup: &Setup) -> Result<(), StepError> {
     let limits = &setup.limits;
     let slots = u64::from(setup.slots);
@@ -26,20 +26,20 @@ pub(crate) fn apply(setup: &Setup) -> Result<(), StepError> {
     set(Resource::RLIMIT_MSGQUEUE, 0)?;
     set(Resource::RLIMIT_SIGPENDING, slots * PENDING_SIGNALS_PER_SLOT)?;
     set(Resource::RLIMIT_STACK, STACK_BYTES)?;
-    set(Resource::RLIMIT_NOFILE, open_files_needed(setup.slots, limits.open_files))?;
+    set(Resource::RLIMIT_NOFILE, open_files_needed(limits.open_files))?;
     if !setup.memory_cgroup {
         set(Resource::RLIMIT_DATA, limits.memory_bytes)?;
         let slot = Layout::new(limits.result_bytes).total_bytes() as u64;
         set(Resource::RLIMIT_AS, limits.memory_bytes + slot + ADDRESS_SPACE_ROOM)?;
     }
     if !setup.pids_cgroup {
-        // More than children may have together, so that none of them keeps the zygote from forking.
+        // More than children may have together, so that none of them keeps a keeper from forking.
         set(Resource::RLIMIT_NPROC, most_threads(setup) + slots)?;
     }
     Ok(())
 }
 
-/// Limits one child further. CPU time here and not in the zygote, which forks for many calls: the
+/// Limits one child further. CPU time here and not in the keeper, which forks for many calls: the
 /// sum of what that takes would end it.
 pub(crate) fn apply_to_child(setup: &Setup) -> nix::Result<()> {
     let limits = &setup.limits;
@@ -57,11 +57,11 @@ pub(crate) fn apply_to_child(setup: &Setup) -> nix::Result<()> {
 }
 
 /// What `RLIMIT_NPROC` counts when all slots are busy, over all processes of the user in this namespace:
-/// every child's threads, each child's main thread, the zygote, and init where it is the same user.
+/// every child's threads, each child's main thread and keeper, the zygote, and init where it is the same user.
 fn most_threads(setup: &Setup) -> u64 {
     let others = match setup.ids {
         HostIds::Own { .. } => 1,
         HostIds::User { .. } => 2,
     };
-    u64::from(setup.slots) * (u64::from(setup.limits.threads) + 1) + others
+    u64::from(setup.slots) * (u64::from(setup.limits.threads) + 2) + others
 }

@@ -12,16 +12,16 @@ use nix::unistd::Pid;
 use super::detect::{Base, Cgroups, Controller, set};
 use super::hierarchy::{Missing, Version};
 
-/// Threads of a child beside the function's own: the main thread, which waits.
-const THREADS_ROOM: u32 = 1;
-/// Processes of a runner outside its slots: init, zygote, and room to spare. A child on its way to
+/// Threads in a slot beside the function's own: the keeper, and the child's main thread, which waits.
+const THREADS_ROOM: u32 = 2;
+/// Processes of a runner outside its slots: init, zygote, and room to spare. A keeper on its way to
 /// its slot comes on top: all slots may be filled at once.
 const RUNNER_PROCESSES: u32 = 64;
 /// Memory for init and for loading the plugin beyond the function's own limit.
 const RUNNER_MEMORY_ROOM: u64 = 32 << 20;
-/// Memory that a child is charged for before it joins its slot's group, and which stays charged
+/// Memory that a keeper is charged for before it joins its slot's group, and which stays charged
 /// here: page tables and stacks, 150 KiB as measured with a small plugin.
-const CHILD_MEMORY_ROOM: u64 = 512 << 10;
+const KEEPER_MEMORY_ROOM: u64 = 512 << 10;
 /// How often the processes of a version 1 group are listed and killed: one that forks on may be a step ahead.
 const KILL_ROUNDS: u32 = 16;
 
@@ -101,13 +101,13 @@ impl RunnerCgroup {
         Ok(())
     }
 
-    /// The group of init and zygote, and of each child until it joins its slot's.
+    /// The group of init and zygote, and of each keeper until it joins its slot's.
     pub(in crate::executor) fn base(&self, memory_bytes: u64, slots: u32) -> io::Result<Leaf> {
-        let memory_bytes = memory_bytes + RUNNER_MEMORY_ROOM + u64::from(slots) * CHILD_MEMORY_ROOM;
+        let memory_bytes = memory_bytes + RUNNER_MEMORY_ROOM + u64::from(slots) * KEEPER_MEMORY_ROOM;
         self.leaf("base", memory_bytes, RUNNER_PROCESSES + slots)
     }
 
-    /// The group of a slot's children.
+    /// The group of a slot's keeper and children.
     pub(in crate::executor) fn slot(&self, slot: u32, memory_bytes: u64, threads: u32) -> io::Result<Leaf> {
         self.leaf(&format!("slot{slot}"), memory_bytes, threads + THREADS_ROOM)
     }

@@ -26,7 +26,7 @@ impl Runner {
             let restless = {
                 let mut idle = lock(&self.idle);
                 let place = idle.iter_mut().position(works);
-                place.map(|place| idle.swap_remove(place))
+                place.and_then(|place| idle.remove(place))
             };
             let Some(slot) = restless else { return };
             tracing::debug!(slot = slot.index, "a warm child worked between calls and is replaced");
