@@ -60,6 +60,10 @@ measure-recovery:
 eval *ARGS: runner
     {{ bulkhead }} eval {{ ARGS }}
 
+# Time the hot paths one by one: codec, packages, dispatcher core, check of libraries: `just micro core`
+micro *FILTER:
+    cargo bench --workspace --bench '*' -- {{ FILTER }}
+
 # Random schedules of the dispatcher core in a simulated world: `just simulate 1000000`
 simulate COUNT='100000' *ARGS:
     cargo run --quiet --release --package bulkhead-tests --bin simulate -- --count {{ COUNT }} {{ ARGS }}
