@@ -60,6 +60,14 @@ measure-recovery:
 eval *ARGS: runner
     {{ bulkhead }} eval {{ ARGS }}
 
+# Time the hot paths one by one: codec, packages, dispatcher core, slot, check of libraries: `just micro slot`
+micro *FILTER:
+    cargo bench --workspace --bench '*' -- {{ FILTER }}
+
+# Count the instructions of the hot paths under valgrind; more than a tenth above the committed figures fails. `--accept` commits to new ones
+instructions *ARGS:
+    cargo run --quiet --release --package bulkhead-instructions -- {{ ARGS }}
+
 # Random schedules of the dispatcher core in a simulated world: `just simulate 1000000`
 simulate COUNT='100000' *ARGS:
     cargo run --quiet --release --package bulkhead-tests --bin simulate -- --count {{ COUNT }} {{ ARGS }}

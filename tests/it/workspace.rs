@@ -28,7 +28,7 @@ fn crates_depend_on_each_other_as_the_design_says() {
         let used = all.get(name).unwrap_or_else(|| panic!("there is no crate {name}"));
         used.iter().map(String::as_str).filter(|used| all.contains_key(*used)).collect()
     };
-    let named: [(&str, &[&str]); 9] = [
+    let named: [(&str, &[&str]); 10] = [
         ("bulkhead-protocol", &[]),
         ("bulkhead-abi", &[]),
         ("bulkhead-macros", &[]),
@@ -37,6 +37,7 @@ fn crates_depend_on_each_other_as_the_design_says() {
         ("bulkhead-sdk", &["bulkhead-abi", "bulkhead-macros"]),
         ("bulkhead-runner", &["bulkhead-abi", "bulkhead-protocol"]),
         ("bulkhead", &["bulkhead-dispatch", "bulkhead-eval", "bulkhead-protocol"]),
+        ("bulkhead-instructions", &["bulkhead-dispatch", "bulkhead-protocol"]),
         ("bulkhead-tests", &["bulkhead", "bulkhead-dispatch", "bulkhead-protocol", "bulkhead-runner"]),
     ];
     for (name, expected) in named {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use bulkhead_abi::{Host, HostRef, PluginRef, RSlice, RSliceMut, RStr, Request, Seed};
 use bulkhead_protocol::runner_message::Setup;
-use bulkhead_protocol::slot::{SETUP_FAILED_EXIT, request, response, state};
+use bulkhead_protocol::slot::{SETUP_FAILED_EXIT, request, response};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag};
 use nix::unistd::{Pid, getpgrp, setpgid};
@@ -15,7 +15,7 @@ use crate::init::exit;
 use crate::keeper::Keeper;
 use crate::sandbox::landlock::Fence;
 use crate::sandbox::{limits, seccomp};
-use crate::slot_memory::{SlotMemory, futex_wait};
+use crate::slot_memory::SlotMemory;
 
 mod callbacks;
 pub(crate) mod folder;
@@ -65,7 +65,7 @@ pub(crate) fn run(setup: &Setup, keeper: &Keeper, plugin: PluginRef) -> ! {
 pub(crate) fn fail(memory: SlotMemory, step: SetupStep, errno: Errno) -> ! {
     let header = memory.header();
     header.response_detail.store(errno as u32, Ordering::Relaxed);
-    publish(memory, response::SETUP_FAILED, step as u64);
+    memory.publish(response::SETUP_FAILED, step as u64);
     exit(SETUP_FAILED_EXIT)
 }
 
@@ -145,28 +145,17 @@ fn serve(memory: SlotMemory, plugin: PluginRef, seed: Seed, reuse: bool) -> ! {
     }
     let callbacks = callbacks::make(memory);
     loop {
-        take_request(memory);
+        memory.take_request();
         let (kind, bytes) = answer(memory, plugin, callbacks);
         flush_c_streams();
         if !reuse {
-            publish(memory, kind, bytes);
+            memory.publish(kind, bytes);
             exit(0);
         }
         note_usage(memory);
-        publish(memory, kind, bytes);
+        memory.publish(kind, bytes);
         wake_host();
     }
-}
-
-fn take_request(memory: SlotMemory) {
-    let word = &memory.header().state;
-    loop {
-        match word.load(Ordering::Acquire) {
-            state::REQUESTED => break,
-            other => futex_wait(word, other),
-        }
-    }
-    word.store(state::TAKEN, Ordering::Relaxed);
 }
 
 fn answer(memory: SlotMemory, plugin: PluginRef, host: HostRef) -> (u32, u64) {
@@ -196,13 +185,6 @@ fn answer(memory: SlotMemory, plugin: PluginRef, host: HostRef) -> (u32, u64) {
     };
     let answer = plugin.call()(header.function.load(Ordering::Relaxed), call);
     (u32::from(answer.kind), answer.length)
-}
-
-fn publish(memory: SlotMemory, kind: u32, bytes: u64) {
-    let header = memory.header();
-    header.response_kind.store(kind, Ordering::Relaxed);
-    header.response_bytes.store(bytes, Ordering::Relaxed);
-    header.state.store(state::PUBLISHED, Ordering::Release);
 }
 
 /// What a warm process has used so far; the host takes the difference. A process that ends with

@@ -6,7 +6,7 @@ use std::num::NonZero;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use bulkhead_protocol::slot::{HEADER_BYTES, Header, Layout};
+use bulkhead_protocol::slot::{HEADER_BYTES, Header, Layout, state};
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap};
 
@@ -39,6 +39,18 @@ impl SlotMemory {
         unsafe { &*self.base.cast::<Header>() }
     }
 
+    /// Sleeps until there is a request, and takes it.
+    pub(crate) fn take_request(&self) {
+        let word = &self.header().state;
+        loop {
+            match word.load(Ordering::Acquire) {
+                state::REQUESTED => break,
+                other => futex_wait(word, other),
+            }
+        }
+        word.store(state::TAKEN, Ordering::Relaxed);
+    }
+
     /// Input and configuration, as long as the header says; empty if it exceeds the slot, which
     /// the host never does.
     pub(crate) fn input(&self) -> (&'static [u8], &'static [u8]) {
@@ -61,6 +73,14 @@ impl SlotMemory {
         unsafe { std::slice::from_raw_parts_mut(start, self.layout.output_capacity()) }
     }
 
+    /// Publishes a response whose bytes are in the output.
+    pub(crate) fn publish(&self, kind: u32, bytes: u64) {
+        let header = self.header();
+        header.response_kind.store(kind, Ordering::Relaxed);
+        header.response_bytes.store(bytes, Ordering::Relaxed);
+        header.state.store(state::PUBLISHED, Ordering::Release);
+    }
+
     fn at(&self, offset: usize) -> *mut u8 {
         // SAFETY: every offset passed is inside the mapping.
         unsafe { self.base.add(offset) }
@@ -68,7 +88,7 @@ impl SlotMemory {
 }
 
 /// Sleeps until the word is woken, unless it is no longer `expected`.
-pub(crate) fn futex_wait(word: &AtomicU32, expected: u32) {
+fn futex_wait(word: &AtomicU32, expected: u32) {
     let forever = std::ptr::null::<libc::timespec>();
     // SAFETY: the word lives through the call. Not FUTEX_PRIVATE: the host wakes it. Whether it was
     // woken, changed or interrupted, the caller looks again.
