@@ -55,12 +55,20 @@ def read() -> Options:
     )
     parser.add_argument("peers", nargs="*", metavar="PEER", help=f"of {', '.join(PEERS)}; all when none is named")
     parser.add_argument("--quick", action="store_true", help="each once and shorter: shows that it works, not how fast")
-    parser.add_argument("--repeat", type=int, metavar="N", help="how often each is measured [default: 3; 1 with --quick]")
-    parser.add_argument("--faults", action="store_true", help="measure what becomes of tasks whose process dies instead")
+    parser.add_argument(
+        "--repeat", type=int, metavar="N", help="how often each is measured [default: 3; 1 with --quick]"
+    )
+    parser.add_argument(
+        "--faults", action="store_true", help="measure what becomes of tasks whose process dies instead"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured to a file")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="keep the installed peers here [default: a new folder]")
+    parser.add_argument(
+        "--cache", type=Path, metavar="DIR", help="keep the installed peers here [default: a new folder]"
+    )
     parser.add_argument("--python", type=Path, metavar="FILE", default=default_python(), help="[default: %(default)s]")
-    parser.add_argument("--bulkhead", type=Path, metavar="FILE", default=default_bulkhead(), help="[default: %(default)s]")
+    parser.add_argument(
+        "--bulkhead", type=Path, metavar="FILE", default=default_bulkhead(), help="[default: %(default)s]"
+    )
     given = parser.parse_args()
     unknown = [peer for peer in given.peers if peer not in PEERS]
     if unknown:

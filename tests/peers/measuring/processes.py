@@ -10,17 +10,23 @@ import signal
 import time
 from pathlib import Path
 
-# `PR_SET_CHILD_SUBREAPER`, prctl(2).
+# Of prctl(2).
+SET_PDEATHSIG = 1
 SET_CHILD_SUBREAPER = 36
+LIBC = ctypes.CDLL(None, use_errno=True)
 # How long killed processes may take to be gone.
 KILL_SECONDS = 10.0
 
 
 def adopt_orphans() -> None:
     """Makes this process the parent of descendants that lose theirs."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+    if LIBC.prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "failed to become a child subreaper")
+
+
+def end_with_parent() -> None:
+    """For a process that is about to begin: it is asked to end when its parent is killed itself."""
+    LIBC.prctl(SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def kill_all_below() -> None:

@@ -48,13 +48,16 @@ def faults(rows: list[Row]) -> str:
     for name in dict.fromkeys((row["system"], row["fault"]) for row in rows):
         chosen = [row for row in rows if (row["system"], row["fault"]) == name]
         what = {"abort": "calls abort()", "kill": "killed in mid task"}[name[1]]
-        seconds = "hangs" if any(row["end"] == "hangs" for row in chosen) else spread([row["seconds"] for row in chosen])
+        seconds = (
+            "hangs" if any(row["end"] == "hangs" for row in chosen) else spread([row["seconds"] for row in chosen])
+        )
         ends = "/".join(dict.fromkeys(row["end"] for row in chosen))
         runs = "/".join(dict.fromkeys(str(row["runs"]) for row in chosen))
         after = "/".join(dict.fromkeys(row.get("next_call", "") for row in chosen))
         lines.append([name[0], chosen[0]["version"], what, ends, seconds, runs, after, chosen[-1]["words"][:60]])
     head = ["system", "version", "the function's process", "end", "seconds", "runs", "next call", "in its words"]
-    return table(head, lines)
+    note = "seconds: from the submission, or from the kill in the middle of a task of 2 s, to the end as the client sees it"
+    return f"{table(head, lines)}\n\n{note}"
 
 
 def in_order(rows: list[Row]) -> list[tuple[str, str]]:
@@ -137,7 +140,10 @@ def table(head: list[str], lines: list[list[str]]) -> str:
     widths = [max(len(line[column]) for line in [head, *lines]) for column in range(len(head))]
     rule = ["-" * width for width in widths]
     rows = [
-        "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(zip(line, widths, strict=True)))
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
         for line in [head, rule, *lines]
     ]
     return "\n".join(row.rstrip() for row in rows)

@@ -63,6 +63,7 @@ class Session:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=processes.end_with_parent,
             )
         os.close(answers_of_driver)
         self.answers = answers
@@ -75,7 +76,12 @@ class Session:
         command += ["--save", "", "--appendonly", "no"]
         with open(self.folder / "redis.log", "wb") as log:
             redis = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=processes.end_with_parent,
             )
         deadline = time.monotonic() + REDIS_SECONDS
         while redis.poll() is None and time.monotonic() < deadline:
@@ -126,8 +132,11 @@ class Session:
         try:
             if kind is None:
                 self.ask("stop", STOP_SECONDS)
-        except Failed:
-            # It has given its figures; what does not end by itself is killed.
+            else:
+                self.driver.terminate()
+                self.driver.wait(STOP_SECONDS)
+        except (Failed, subprocess.TimeoutExpired):
+            # It has given its figures, or never will: what does not end in order is killed.
             pass
         finally:
             processes.kill_all_below()

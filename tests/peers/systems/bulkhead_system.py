@@ -14,8 +14,8 @@ from system import DEADLINE_SECONDS, WORKERS, System, wait_until
 
 # The server's default bound on the tasks of one batch (`gateway.batch_tasks`).
 BATCH_TASKS = 10_000
-# Connections over which results are asked for.
-CONNECTIONS = 4
+# Connections over which results are asked for: as many as `bulkhead invoke --batch` has.
+CONNECTIONS = 32
 # How long one request waits for a result; the server's own bound is longer.
 WAIT = "30s"
 TASK_ID = re.compile(rb'"task_id":"([0-9a-f-]{36})"')
@@ -87,13 +87,16 @@ class BulkheadSystem(System):
         for first in range(0, count, BATCH_TASKS):
             body = line * min(BATCH_TASKS, count - first)
             tasks += TASK_ID.findall(self.exchange(request("POST", "/v1/tasks:batch", body, "application/x-ndjson")))
-        assert len(tasks) == count, f"{len(tasks)} of {count} tasks were taken"
+        if len(tasks) != count:
+            raise RuntimeError(f"{len(tasks)} of {count} tasks were taken")
         asked = [request("GET", f"/v1/tasks/{task.decode()}/result?wait={WAIT}") for task in tasks]
         completed = 0
         for status, body in pipeline(self.connections, asked, DEADLINE_SECONDS):
-            assert status == 200 and b'"status":"COMPLETED"' in body, body
+            if status != 200 or b'"status":"COMPLETED"' not in body:
+                raise RuntimeError(f"a no-op ended with {status}: {body.decode(errors='replace')}")
             completed += 1
-        assert completed == count, f"{completed} of {count} tasks have a result"
+        if completed != count:
+            raise RuntimeError(f"{completed} of {count} tasks have a result")
 
     def call(self, variant: str) -> None:
         self.exchange(request("POST", f"/v1/functions/{self.functions[variant]}/invoke"))
@@ -109,7 +112,8 @@ class BulkheadSystem(System):
         answer = self.get(f"/v1/tasks/{self.task}/result?wait={seconds:.0f}s")
         if answer["status"] == "COMPLETED":
             return answer["result"]
-        raise RuntimeError(f"{answer['status']}: {answer['outcome']}")
+        outcome = answer["outcome"] or {"kind": answer["status"]}
+        raise RuntimeError(" ".join(str(outcome[word]) for word in ["kind", "signal"] if word in outcome))
 
     def submit_abort(self, marks: Path) -> Callable[[float], object]:
         return self.submit("abort", {})

@@ -9,7 +9,7 @@ from pathlib import Path
 from celery import Celery
 
 import tasks
-from system import DEADLINE_SECONDS, WORKERS, System, installed, wait_until
+from system import DEADLINE_SECONDS, WORKERS, System, expect_nothing, installed, wait_until
 
 app = Celery("peers", broker=os.environ["PEERS_REDIS_URL"], backend=os.environ["PEERS_REDIS_URL"])
 noop = app.task(name="noop")(tasks.noop)
@@ -33,10 +33,10 @@ class CelerySystem(System):
     def batch(self, variant: str, count: int) -> None:
         results = [noop.delay() for _ in range(count)]
         for result in results:
-            assert result.get(timeout=DEADLINE_SECONDS) is None
+            expect_nothing(result.get(timeout=DEADLINE_SECONDS))
 
     def call(self, variant: str) -> None:
-        assert noop.delay().get(timeout=DEADLINE_SECONDS) is None
+        expect_nothing(noop.delay().get(timeout=DEADLINE_SECONDS))
 
     def submit_abort(self, marks: Path) -> Callable[[float], object]:
         result = abort.delay(str(marks))

@@ -85,14 +85,14 @@ def pipeline(connections: list[Connection], requests: list[bytes], timeout: floa
             if not ready:
                 raise TimeoutError(f"no answer for {timeout:.0f} s")
             for key, _ in ready:
-                number: int = key.data
-                connections[number].receive()
-                answers = connections[number].answers()
-                on_their_way[number] -= len(answers)
+                here: int = key.data
+                connections[here].receive()
+                answers = connections[here].answers()
+                on_their_way[here] -= len(answers)
                 yield from answers
-                if on_their_way[number] <= PIPELINED // 2:
-                    room = PIPELINED - on_their_way[number]
-                    on_their_way[number] += send_some(connections[number], shares[number], room)
+                if on_their_way[here] <= PIPELINED // 2:
+                    room = PIPELINED - on_their_way[here]
+                    on_their_way[here] += send_some(connections[here], shares[here], room)
 
 
 def send_some(connection: Connection, requests: Iterator[bytes], most: int) -> int:

@@ -11,7 +11,7 @@ from parsl.executors import HighThroughputExecutor
 from parsl.providers import LocalProvider
 
 import tasks
-from system import DEADLINE_SECONDS, WORKERS, System, installed, wait_until
+from system import DEADLINE_SECONDS, WORKERS, System, expect_nothing, installed, wait_until
 
 
 class ParslSystem(System):
@@ -27,7 +27,9 @@ class ParslSystem(System):
         self.executor = HighThroughputExecutor(
             label="htex", address="127.0.0.1", max_workers_per_node=WORKERS, provider=provider
         )
-        parsl.load(Config(executors=[self.executor], run_dir=str(self.surroundings.folder / "runinfo"), strategy="none"))
+        parsl.load(
+            Config(executors=[self.executor], run_dir=str(self.surroundings.folder / "runinfo"), strategy="none")
+        )
         self.noop = parsl.python_app(tasks.noop)
         wait_until(lambda: self.workers() == WORKERS, "the workers")
 
@@ -41,10 +43,10 @@ class ParslSystem(System):
     def batch(self, variant: str, count: int) -> None:
         futures = [self.submit(variant) for _ in range(count)]
         for future in futures:
-            assert future.result(timeout=DEADLINE_SECONDS) is None
+            expect_nothing(future.result(timeout=DEADLINE_SECONDS))
 
     def call(self, variant: str) -> None:
-        assert self.submit(variant).result(timeout=DEADLINE_SECONDS) is None
+        expect_nothing(self.submit(variant).result(timeout=DEADLINE_SECONDS))
 
     def submit_abort(self, marks: Path) -> Callable[[float], object]:
         future = parsl.python_app(tasks.abort)(str(marks))

@@ -6,7 +6,7 @@ from pathlib import Path
 import ray
 
 import tasks
-from system import DEADLINE_SECONDS, WORKERS, System, installed
+from system import DEADLINE_SECONDS, WORKERS, System, expect_nothing, installed
 
 # Results are empty; Ray would set a third of the memory aside.
 OBJECT_STORE_BYTES = 128 * 1024 * 1024
@@ -28,10 +28,11 @@ class RaySystem(System):
         self.noop = ray.remote(tasks.noop)
 
     def batch(self, variant: str, count: int) -> None:
-        ray.get([self.noop.remote() for _ in range(count)], timeout=DEADLINE_SECONDS)
+        for value in ray.get([self.noop.remote() for _ in range(count)], timeout=DEADLINE_SECONDS):
+            expect_nothing(value)
 
     def call(self, variant: str) -> None:
-        ray.get(self.noop.remote(), timeout=DEADLINE_SECONDS)
+        expect_nothing(ray.get(self.noop.remote(), timeout=DEADLINE_SECONDS))
 
     def submit_abort(self, marks: Path) -> Callable[[float], object]:
         reference = ray.remote(tasks.abort).remote(str(marks))

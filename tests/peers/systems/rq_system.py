@@ -11,7 +11,7 @@ from rq.job import Job
 from rq.results import Result
 
 import tasks
-from system import DEADLINE_SECONDS, WORKERS, System, installed, wait_until
+from system import DEADLINE_SECONDS, WORKERS, System, expect_nothing, installed, wait_until
 
 
 class RqSystem(System):
@@ -33,10 +33,10 @@ class RqSystem(System):
     def batch(self, variant: str, count: int) -> None:
         jobs = self.queue.enqueue_many([Queue.prepare_data(tasks.noop) for _ in range(count)])
         for job in jobs:
-            value_of(job, DEADLINE_SECONDS)
+            expect_nothing(value_of(job, DEADLINE_SECONDS))
 
     def call(self, variant: str) -> None:
-        value_of(self.queue.enqueue(tasks.noop), DEADLINE_SECONDS)
+        expect_nothing(value_of(self.queue.enqueue(tasks.noop), DEADLINE_SECONDS))
 
     def submit_abort(self, marks: Path) -> Callable[[float], object]:
         job = self.queue.enqueue(tasks.abort, str(marks))

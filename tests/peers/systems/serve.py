@@ -3,9 +3,10 @@
 import importlib
 import json
 import os
+import signal
 import sys
 import traceback
-from typing import Any
+from typing import Any, TextIO
 
 import measures
 from system import Surroundings, System
@@ -44,25 +45,36 @@ def answer(system: System, request: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"{other!r} is nothing that can be asked")
 
 
-def main() -> None:
-    """Answers until the pipe is closed: the measuring side has what it wants, or is no more."""
-    module, name = SYSTEMS[sys.argv[1]]
-    system: System = getattr(importlib.import_module(module), name)(Surroundings())
-    answers = os.fdopen(int(os.environ["PEERS_ANSWERS"]), "w", encoding="utf-8")
-    asked_to_stop = False
+def serve(system: System, answers: TextIO) -> bool:
+    """Answers until it is asked to stop, or the pipe is closed; whether it has stopped the system."""
     for line in sys.stdin:
         request = json.loads(line)
-        asked_to_stop = asked_to_stop or request["do"] == "stop"
         try:
-            reply = {"ok": answer(system, request)}
+            reply: dict[str, Any] = {"ok": answer(system, request)}
         except Exception:  # noqa: BLE001 - told to the measuring side, which ends the system
             reply = {"failed": traceback.format_exc()}
-        try:
-            print(json.dumps(reply), file=answers, flush=True)
-        except BrokenPipeError:
-            break
-    if not asked_to_stop:
-        system.stop()
+        print(json.dumps(reply), file=answers, flush=True)
+        if request["do"] == "stop":
+            return True
+    return False
+
+
+def main() -> None:
+    """Serves one system; ends it in order also when the measuring side is interrupted or killed."""
+    module, name = SYSTEMS[sys.argv[1]]
+    system: System = getattr(importlib.import_module(module), name)(Surroundings())
+    stopped = False
+    try:
+        # Ray sets a handler of its own, which does the same.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        with os.fdopen(int(os.environ["PEERS_ANSWERS"]), "w", encoding="utf-8") as answers:
+            stopped = serve(system, answers)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if not stopped:
+            system.stop()
+        # What a system started and does not end itself is in this process's group.
+        os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":

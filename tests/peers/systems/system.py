@@ -84,6 +84,12 @@ def read_marks(marks: Path) -> list[int]:
     return [int(line) for line in marks.read_text(encoding="ascii").split("\n")[:-1]]
 
 
+def expect_nothing(value: object) -> None:
+    """The value of a no-op: anything else was not measured but went wrong."""
+    if value is not None:
+        raise ValueError(f"a no-op gave {value!r}")
+
+
 def installed(package: str) -> str:
     """The version of an installed package."""
     return metadata.version(package)
