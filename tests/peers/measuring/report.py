@@ -56,7 +56,7 @@ def faults(rows: list[Row]) -> str:
         after = "/".join(dict.fromkeys(row.get("next_call", "") for row in chosen))
         lines.append([name[0], chosen[0]["version"], what, ends, seconds, runs, after, chosen[-1]["words"][:60]])
     head = ["system", "version", "the function's process", "end", "seconds", "runs", "next call", "in its words"]
-    note = "seconds: from the submission, or from the kill in the middle of a task of 2 s, to the end as the client sees it"
+    note = "seconds: from the submission, or from the kill in the middle of a task of 2 s, until the client has the end"
     return f"{table(head, lines)}\n\n{note}"
 
 
@@ -118,8 +118,10 @@ def divide_other_way(ours: float, theirs: float) -> float:
 def ratios(
     ours: list[Row], theirs: list[Row], figure: Callable[[Row], float], better: Callable[[float, float], float]
 ) -> str:
-    """Ratios inside each round."""
-    return spread([better(figure(one), figure(other)) for one, other in zip(ours, theirs, strict=True)])
+    """Ratios inside each round that both were measured in."""
+    by_round = {row["round"]: figure(row) for row in theirs}
+    values = [better(figure(row), by_round[row["round"]]) for row in ours if row["round"] in by_round]
+    return spread(values) if values else "-"
 
 
 def spread(values: list[float]) -> str:

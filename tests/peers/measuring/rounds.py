@@ -10,9 +10,8 @@ from measuring.options import Options
 from measuring.session import Session
 
 
-def measure(options: Options, interpreter: Path, packages: Path, folder: Path) -> list[dict[str, Any]]:
-    """All rounds; a row for each system, each way to use it, each round."""
-    rows = []
+def measure(options: Options, interpreter: Path, packages: Path, folder: Path, rows: list[dict[str, Any]]) -> None:
+    """All rounds; adds a row for each system, each way to use it, each round."""
     for number in range(options.repeat):
         # Every second round goes the other way round: nobody is always the first.
         order = options.systems if number % 2 == 0 else options.systems[::-1]
@@ -20,7 +19,6 @@ def measure(options: Options, interpreter: Path, packages: Path, folder: Path) -
             print(f"round {number + 1} of {options.repeat}: {name}", flush=True)
             with Session(name, options, interpreter, packages, folder / f"{number}-{name}") as session:
                 rows += [{"round": number, **row} for row in speed(session, options)]
-    return rows
 
 
 def speed(session: Session, options: Options) -> list[dict[str, Any]]:
@@ -43,9 +41,10 @@ def speed(session: Session, options: Options) -> list[dict[str, Any]]:
     return rows
 
 
-def measure_faults(options: Options, interpreter: Path, packages: Path, folder: Path) -> list[dict[str, Any]]:
-    """Both faults, each in a system that has seen nothing else; a row for each."""
-    rows = []
+def measure_faults(
+    options: Options, interpreter: Path, packages: Path, folder: Path, rows: list[dict[str, Any]]
+) -> None:
+    """Both faults, each in a system that has seen nothing else; adds a row for each."""
     for number in range(options.repeat):
         for name in options.systems:
             for fault in ["abort", "kill"]:
@@ -57,7 +56,6 @@ def measure_faults(options: Options, interpreter: Path, packages: Path, folder: 
                     end = session.ask(fault)
                     row = {"round": number, "system": name, "version": started["version"], "fault": fault, **end}
                     rows.append(row)
-    return rows
 
 
 def machine() -> dict[str, Any]:
