@@ -68,6 +68,11 @@ micro *FILTER:
 instructions *ARGS:
     cargo run --quiet --release --package bulkhead-instructions -- {{ ARGS }}
 
+# Bulkhead beside Celery, RQ, Parsl and Ray from PyPI: `just peers --quick`, `just peers --faults celery`
+peers *ARGS: runner
+    cargo build --quiet --release --bin bulkhead
+    tests/peers/run {{ ARGS }}
+
 # Random schedules of the dispatcher core in a simulated world: `just simulate 1000000`
 simulate COUNT='100000' *ARGS:
     cargo run --quiet --release --package bulkhead-tests --bin simulate -- --count {{ COUNT }} {{ ARGS }}
