@@ -38,8 +38,11 @@ pub fn main() -> ExitCode {
 }
 
 fn run_command(command: Command, output: &Output) -> anyhow::Result<Exit> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.context("failed to start the asynchronous runtime")?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Command::Worker(args) = &command {
+        runtime.worker_threads(args.threads());
+    }
+    let runtime = runtime.enable_all().build().context("failed to start the asynchronous runtime")?;
     let exit = runtime.block_on(async {
         match command {
             Command::Up(args) => up::run(*args).await.map(|()| Exit::Success),

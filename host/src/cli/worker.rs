@@ -1,5 +1,7 @@
 //! `bulkhead worker`: runs what a dispatcher hands out.
 
+use std::num::NonZero;
+
 use anyhow::Context as _;
 use bulkhead_protocol::worker_message::WorkerMode;
 use toml::Table;
@@ -68,6 +70,13 @@ impl From<ModeArg> for WorkerMode {
 }
 
 impl Args {
+    /// How many threads of the process run its asynchronous work: one for each slot, at most one for each
+    /// CPU. One more than there is work for costs: whichever wakes up wakes it, to look for some.
+    pub(super) fn threads(&self) -> usize {
+        let cpus = std::thread::available_parallelism().map_or(1, NonZero::get);
+        if self.slots == 0 { cpus } else { cpus.min(self.slots as usize) }
+    }
+
     fn flags(&self) -> Table {
         let own = [("slots", Some(i64::from(self.slots).into())), ("wait", server::text(&self.wait))];
         let shared = self.common.flags().into_iter().chain(self.link.flags()).chain(self.executor.flags());
@@ -135,6 +144,13 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         let args = parse(text).unwrap();
         args.settings(&crate::config::load(Some(&file), [], args.flags())?)
+    }
+
+    #[test]
+    fn a_worker_has_no_more_threads_than_slots() {
+        let threads = |slots: u32| parse(&format!("push {slots} tcp://127.0.0.1:1")).unwrap().threads();
+        assert_eq!(threads(1), 1);
+        assert_eq!(threads(0), threads(100_000));
     }
 
     #[test]

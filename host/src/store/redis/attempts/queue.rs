@@ -44,7 +44,8 @@ struct Waiting {
     due: VecDeque<Awaited>,
     /// Starts that wait for the end of their attempt, by task.
     starts: HashMap<TaskId, (Instant, Awaited)>,
-    /// When each start has waited long enough, in order; some are made since.
+    /// When each start has waited long enough, in order. Those that were made since go when their time comes:
+    /// no more are here than starts that come within [`LINGER`].
     deadlines: VecDeque<(Instant, TaskId)>,
 }
 

@@ -50,11 +50,11 @@ local function given(value)
 end
 
 local function finish(id, attempt, at, status, outcome, usage, result, logs, dead)
-  local task = open_for(id, attempt)
+  local task = open_for(id, tonumber(attempt))
   if not task then
     return 's'
   end
-  conclude(task, attempt, tonumber(at), default_ttl, {
+  conclude(task, attempt, at, default_ttl, {
     status = status, outcome = outcome, usage = usage, result = given(result), logs = given(logs), dead = given(dead),
   })
   return 'a'
@@ -94,7 +94,7 @@ local function write(at)
   if kind == 'S' then
     return start(ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], tonumber(ARGV[at + 4]), ARGV[at + 5], ARGV[at + 6])
   elseif kind == 'E' then
-    return finish(ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6],
+    return finish(ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5], ARGV[at + 6],
       ARGV[at + 7], ARGV[at + 8], ARGV[at + 9])
   end
   return requeue(ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3], ARGV[at + 4], ARGV[at + 5])

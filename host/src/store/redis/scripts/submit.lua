@@ -9,6 +9,13 @@ local window = tonumber(ARGV[2])
 local room = tonumber(ARGV[1]) - tonumber(redis.call('GET', P .. 'queued') or 0)
 local answers, stored, lanes = {}, 0, {}
 
+-- Whether any of the tasks is there already: mostly none is, and no more questions are needed.
+local keys, mine = {}, {}
+for i = 3, #ARGV, 9 do
+  keys[#keys + 1] = task_key(ARGV[i])
+end
+local is_any_known = redis.call('EXISTS', unpack(keys)) > 0
+
 -- What an earlier task with the same idempotency key makes of this one.
 local function earlier(digest, content, submitted)
   local found = redis.call('HMGET', P .. 'key:' .. digest, 'id', 'content', 'submitted')
@@ -18,7 +25,7 @@ local function earlier(digest, content, submitted)
 end
 
 local function store(id, lane, not_before, submitted, ttl, digest, content, task, input)
-  if redis.call('EXISTS', task_key(id)) == 1 then
+  if mine[id] or is_any_known and redis.call('EXISTS', task_key(id)) == 1 then
     -- The same request again: its first answer was lost.
     return 'S'
   end
@@ -45,7 +52,7 @@ local function store(id, lane, not_before, submitted, ttl, digest, content, task
     lanes[lane] = true
     take_turn(lane)
   end
-  stored = stored + 1
+  stored, mine[id] = stored + 1, true
   return 'S'
 end
 

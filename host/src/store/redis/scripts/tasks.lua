@@ -113,8 +113,16 @@ local function leave(task)
   end
 end
 
--- Ends a task. `report`: status C or F, outcome, and where there are any: usage, result, logs, dead. A
--- task that has `began` (when, where) had its start put off: it is written with the end.
+-- How long an ended task is kept at most, as text; numbers are slow to write.
+local lives = {}
+local function life(ttl)
+  lives[ttl] = lives[ttl] or string.format('%.0f', ttl + SLACK)
+  return lives[ttl]
+end
+
+-- Ends a task; attempt and time may be text. `report`: status C or F, outcome, and where there are any:
+-- usage, result, logs, dead. A task that has `began` (when, where) had its start put off: it is written with
+-- the end.
 local function conclude(task, attempt, at_ms, default_ttl, report)
   local key = task_key(task.id)
   leave(task)
@@ -142,7 +150,7 @@ local function conclude(task, attempt, at_ms, default_ttl, report)
   else
     add(ended, at_ms, task.id)
   end
-  redis.call('PEXPIRE', key, string.format('%.0f', (task.ttl or default_ttl) + SLACK))
+  redis.call('PEXPIRE', key, life(task.ttl or default_ttl))
   if report.dead then
     add(dead, 0, task.id)
   end
