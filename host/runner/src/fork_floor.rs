@@ -3,7 +3,7 @@
 //! Without slots, reports, and the other layers of the sandbox: the plugin is one that the measuring machine
 //! has just built itself, and its calls are no one else's.
 //!
-//! Started by hand of `bulkhead`: `bulkhead-runner fork-floor LIBRARY FUNCTION CORE`. It says `ready …`; each
+//! Started by `bulkhead bench` as `bulkhead-runner fork-floor LIBRARY FUNCTION CORE`. It says `ready …`; each
 //! line of its standard input is a number of forks, answered by the nanoseconds that they took all together.
 //! It ends with the input.
 
