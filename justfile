@@ -73,6 +73,10 @@ peers *ARGS: runner
     cargo build --quiet --release --bin bulkhead
     tests/peers/run {{ ARGS }}
 
+# Hold the hot paths against the floors of this machine: `just bench --quick`, `just bench p1 p3 --compare before.json`
+bench *ARGS: runner
+    {{ bulkhead }} bench {{ ARGS }}
+
 # Random schedules of the dispatcher core in a simulated world: `just simulate 1000000`
 simulate COUNT='100000' *ARGS:
     cargo run --quiet --release --package bulkhead-tests --bin simulate -- --count {{ COUNT }} {{ ARGS }}

@@ -2,16 +2,14 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use bulkhead_tests::{
-    CommandLine, Daemon, Ended, LONG, Options, Server, checkout, eventually, eventually_within, unused_port,
-};
+use bulkhead_tests::{Daemon, LONG, Options, Server, checkout, unused_port};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::surroundings::{executables, packages, start};
+use crate::place::{Place, wait_for};
+use crate::surroundings::start;
 
 /// Every picture, without the ending.
 const PICTURES: [&str; 7] = [
@@ -29,72 +27,19 @@ const ANALYSIS: &str = "performance_analysis.md";
 const LITTLE: [&str; 9] =
     ["--quick", "--tasks-per-worker", "4", "--calls", "4", "--load-time", "100ms", "--isolation", "fresh"];
 
-/// A folder in which everything of an evaluation happens: its temporary files too.
-struct Place {
-    folder: TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        // Everything that it compiles is there already.
-        packages();
-        let folder = tempfile::Builder::new().prefix("bulkhead-test-eval-").tempdir().expect("a temporary folder");
-        fs::create_dir(folder.path().join("tmp")).expect("a folder");
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn command_line(&self) -> CommandLine {
-        CommandLine::new(executables(), self.folder.path()).variable("TMPDIR", self.path("tmp"))
-    }
-
-    #[track_caller]
-    fn eval(&self, arguments: &[&str]) -> Ended {
-        self.command_line().run(&[&["eval"], arguments].concat())
-    }
-
-    /// An evaluation that is to be disturbed.
-    fn begin(&self, arguments: &[&str]) -> Daemon {
-        Daemon::start(self.command_line().command(&[&["eval"], arguments].concat()))
-    }
-
-    /// Reads the results, and holds them against the schema of the documentation.
-    #[track_caller]
-    fn results(&self, folder: &str) -> Value {
-        let read = |path: &Path| -> Value {
-            let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-        };
-        let results = read(&self.path(folder).join(RESULTS));
-        let schema = read(&checkout().join("docs/performance_results.schema.json"));
-        let validator = jsonschema::validator_for(&schema).expect("a schema");
-        let wrong: Vec<_> = validator.iter_errors(&results).map(|error| error.to_string()).collect();
-        assert!(wrong.is_empty(), "{wrong:#?}");
-        results
-    }
-
-    /// Checks that nothing of an evaluation is left: no process that names the folder, and no files of clusters.
-    #[track_caller]
-    fn assert_clean(&self) {
-        let folder = self.path("tmp");
-        eventually("no process is left", || {
-            let left = processes_that_name(&folder);
-            if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
-        });
-        let files: Vec<_> = fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path()).collect();
-        assert!(files.is_empty(), "{files:?}");
-    }
-}
-
-/// The command lines of processes that name a folder.
-fn processes_that_name(folder: &Path) -> Vec<String> {
-    let folder = folder.to_string_lossy().into_owned();
-    let entries = fs::read_dir("/proc").expect("/proc is mounted").flatten();
-    let lines = entries.filter_map(|entry| fs::read_to_string(entry.path().join("cmdline")).ok());
-    lines.filter(|line| line.contains(&folder)).collect()
+/// Reads the results, and holds them against the schema of the documentation.
+#[track_caller]
+fn results_in(place: &Place, folder: &str) -> Value {
+    let read = |path: &Path| -> Value {
+        let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    };
+    let results = read(&place.path(folder).join(RESULTS));
+    let schema = read(&checkout().join("docs/performance_results.schema.json"));
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let wrong: Vec<_> = validator.iter_errors(&results).map(|error| error.to_string()).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    results
 }
 
 /// Checks that a picture decodes, has its size, and is not blank.
@@ -120,17 +65,14 @@ fn list<'a>(results: &'a Value, name: &str) -> &'a Vec<Value> {
 /// Waits until an evaluation has come to a step.
 #[track_caller]
 fn wait_for_step(evaluation: &Daemon, step: &str) {
-    eventually_within(LONG, "a step of an evaluation", || {
-        let log = evaluation.log();
-        if log.contains(&format!("step {step} of ")) { Ok(()) } else { Err(log) }
-    });
+    wait_for(evaluation, &format!("step {step} of "));
 }
 
 #[test]
 fn a_short_evaluation_yields_every_file_and_leaves_nothing() {
-    let place = Place::new();
+    let place = Place::new("eval");
     let arguments = ["--modes", "local,pull", "--workers", "1,2", "--workloads", "noop,io", "--repeat", "1", "--json"];
-    let ended = place.eval(&[&LITTLE[..], &arguments, &["--out", "out"]].concat()).expect(0);
+    let ended = place.run(&[&LITTLE[..], &arguments, &["--out", "out"]].concat()).expect(0);
     place.assert_clean();
     let told = ended.json();
     assert_eq!((&told["partial"], &told["made"]), (&Value::Null, &told["succeeded"]), "{told}");
@@ -143,7 +85,7 @@ fn a_short_evaluation_yields_every_file_and_leaves_nothing() {
     assert_eq!(written, expected);
     PICTURES.iter().for_each(|stem| check_picture(&out, stem));
 
-    let results = place.results("out");
+    let results = results_in(&place, "out");
     assert!(results["partial"].is_null() && results["machine"]["cores"].as_u64() > Some(0));
     // Two kinds of clusters; one worker has a weak and a strong batch, two have one that counts for both.
     assert_eq!(list(&results, "throughput").len(), 2 * 2 * (2 + 1));
@@ -172,20 +114,20 @@ fn a_short_evaluation_yields_every_file_and_leaves_nothing() {
     assert!(analysis.contains("## Findings") && !analysis.contains("Partial"), "{analysis}");
 
     // The same results give the same pictures and words.
-    place.eval(&["plot", "out/performance_results.json", "--out", "again"]).expect(0);
+    place.run(&["plot", "out/performance_results.json", "--out", "again"]).expect(0);
     for name in PICTURES.iter().map(|stem| format!("{stem}.svg")).chain([ANALYSIS.to_owned()]) {
         let read = |folder: &str| fs::read(place.path(folder).join(&name)).expect("a file");
         assert_eq!(read("out"), read("again"), "{name}");
     }
     let file = "out/performance_results.json";
-    let compared = place.eval(&["compare", file, file, "--out", "compared", "--json"]).expect(0).json();
+    let compared = place.run(&["compare", file, file, "--out", "compared", "--json"]).expect(0).json();
     assert!(list(&compared, "rows").iter().all(|row| row["ratio"] == 1.0), "{compared}");
     check_picture(&place.path("compared"), "performance_comparison");
 }
 
 #[test]
 fn ctrl_c_keeps_what_was_measured() {
-    let place = Place::new();
+    let place = Place::new("eval");
     let arguments = ["--modes", "local,push", "--workers", "1", "--store", "embedded", "--repeat", "50"];
     let mut evaluation = place.begin(&[&LITTLE[..], &arguments, &["--out", "out"]].concat());
     wait_for_step(&evaluation, "2");
@@ -193,7 +135,7 @@ fn ctrl_c_keeps_what_was_measured() {
     let status = evaluation.wait_within(LONG);
     assert_eq!(status.code(), Some(130), "{status}: {}", evaluation.log());
     place.assert_clean();
-    let results = place.results("out");
+    let results = results_in(&place, "out");
     assert_eq!(results["partial"], "interrupted with Ctrl-C");
     assert!(!list(&results, "throughput").is_empty());
     PICTURES.iter().for_each(|stem| check_picture(&place.path("out"), stem));
@@ -203,21 +145,17 @@ fn ctrl_c_keeps_what_was_measured() {
 
 #[test]
 fn clusters_end_with_an_evaluation_that_is_killed() {
-    let place = Place::new();
+    let place = Place::new("eval");
     let arguments = ["--modes", "pull", "--workers", "1", "--store", "embedded", "--repeat", "50"];
     let mut evaluation = place.begin(&[&LITTLE[..], &arguments, &["--out", "out"]].concat());
     wait_for_step(&evaluation, "2");
     evaluation.kill();
-    let folder = place.path("tmp");
-    eventually("no process is left", || {
-        let left = processes_that_name(&folder);
-        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
-    });
+    place.assert_no_process();
 }
 
 #[test]
 fn a_target_that_dies_leaves_partial_results_and_a_clear_error() {
-    let place = Place::new();
+    let place = Place::new("eval");
     let mut server: Server = start(Options::slots(1));
     let arguments = ["--workloads", "noop", "--repeat", "50", "--json", "--target", server.url()];
     let mut evaluation = place.begin(&[&LITTLE[..], &arguments, &["--out", "out"]].concat());
@@ -231,7 +169,7 @@ fn a_target_that_dies_leaves_partial_results_and_a_clear_error() {
         failure["error"].as_str().is_some_and(|error| error.starts_with("the evaluation ended early")),
         "{failure}"
     );
-    let results = place.results("out");
+    let results = results_in(&place, "out");
     assert!(results["partial"].as_str().is_some_and(|why| why.contains(server.url())), "{}", results["partial"]);
     assert_eq!(results["settings"]["target"], server.url());
     assert!(!list(&results, "throughput").is_empty());
@@ -240,7 +178,7 @@ fn a_target_that_dies_leaves_partial_results_and_a_clear_error() {
 
 #[test]
 fn what_cannot_be_measured_is_refused_before_anything_is_started() {
-    let place = Place::new();
+    let place = Place::new("eval");
     fs::write(place.path("file"), "in the way").expect("a file");
     fs::write(place.path("other.json"), "{\"format\": 99}").expect("a file");
     fs::write(place.path("wrong.json"), "[]").expect("a file");
@@ -257,7 +195,7 @@ fn what_cannot_be_measured_is_refused_before_anything_is_started() {
         (&["compare", "wrong.json", "wrong.json"], "failed to read the results"),
     ];
     for (arguments, error) in cases {
-        let ended = place.eval(&[arguments, &["--json"]].concat()).expect(1);
+        let ended = place.run(&[arguments, &["--json"]].concat()).expect(1);
         let failure = ended.failure();
         assert!(failure["error"].as_str().is_some_and(|text| text.contains(error)), "{arguments:?}: {failure}");
         assert_eq!(ended.stdout, "", "{arguments:?}");

@@ -65,7 +65,7 @@ fn launch(control: &OwnedFd, setup: &Setup, fds: Vec<OwnedFd>) -> Result<(), Ste
 }
 
 /// Writes the user and group maps of a new user namespace, as user_namespaces(7) has it.
-fn write_id_maps(pid: Pid, ids: HostIds) -> Result<(), StepError> {
+pub(crate) fn write_id_maps(pid: Pid, ids: HostIds) -> Result<(), StepError> {
     let proc = |name: &str| format!("/proc/{pid}/{name}");
     let (users, groups) = match ids {
         HostIds::Own { init, plugin } => {
@@ -102,7 +102,7 @@ fn adopt(pidfd: i32) -> OwnedFd {
 
 /// clone(2) without a new stack, as fork does it: returns twice.
 #[expect(unsafe_code, reason = "no safe wrapper has these flags")]
-fn clone(flags: i32, pidfd: *mut i32) -> nix::Result<i32> {
+pub(crate) fn clone(flags: i32, pidfd: *mut i32) -> nix::Result<i32> {
     // SAFETY: this process has one thread, so its copy is whole; without CLONE_VM nothing is shared.
     let pid = unsafe { libc::syscall(libc::SYS_clone, flags as libc::c_ulong, 0, pidfd, 0, 0) };
     Errno::result(pid).map(|pid| pid as i32)

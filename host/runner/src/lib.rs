@@ -13,8 +13,10 @@
 //! sandbox and afterwards reaps and kills, with a `supervisor` to which the kernel tells refused system
 //! calls, `zygote` gives up all privileges, loads the plugin and
 //! forks, a `keeper` for each slot joins the slot's cgroups and forks, `child` runs calls. `sandbox` holds the layers.
+//! `fork_floor` is none of it: the plainest loop of forks and calls, which `bulkhead bench` holds the rest against.
 
 mod child;
+mod fork_floor;
 mod fork_table;
 mod init;
 mod keeper;
@@ -32,7 +34,13 @@ use std::process::ExitCode;
 
 /// The executable's entry.
 pub fn main() -> ExitCode {
-    if std::env::args_os().len() > 1 || !bulkhead_protocol::packet::is_packet_socket(&std::io::stdin()) {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    if let Some((name, rest)) = arguments.split_first()
+        && name == fork_floor::NAME
+    {
+        return fork_floor::run(rest);
+    }
+    if !arguments.is_empty() || !bulkhead_protocol::packet::is_packet_socket(&std::io::stdin()) {
         eprintln!(
             "bulkhead-runner {} runs functions for `bulkhead`, which starts it; it is of no use by hand.",
             env!("CARGO_PKG_VERSION")

@@ -3,8 +3,8 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::{
-    build, check, completions, dead_letters, dispatcher, doctor, eval, functions, gateway, invoke, new, register, run,
-    tasks, up, worker, workers,
+    bench, build, check, completions, dead_letters, dispatcher, doctor, eval, functions, gateway, invoke, new,
+    register, run, tasks, up, worker, workers,
 };
 
 /// Runs native functions as a service, each call in its own sandboxed process.
@@ -69,6 +69,11 @@ pub(super) enum Command {
     Doctor(doctor::Args),
     /// Measure performance, draw it and explain it
     Eval(Box<eval::Args>),
+    /// Hold the hot paths against the floors of this machine
+    Bench(Box<bench::Args>),
+    /// A process that `bulkhead bench` starts to measure with
+    #[command(hide = true)]
+    BenchPart(bench::part::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -111,7 +116,8 @@ mod tests {
     fn every_command_and_argument_has_a_help_text_and_every_leaf_an_example() {
         each(&command(), "", &mut |command, path| {
             assert!(command.get_about().is_some(), "{path} has no help text");
-            assert!(!command.is_hide_set(), "{path} is hidden");
+            // Hidden is only what the program starts itself.
+            assert_eq!(command.is_hide_set(), command.get_name() == "bench-part", "{path}");
             for argument in command.get_arguments() {
                 let (id, help) = (argument.get_id(), argument.get_help());
                 assert!(help.is_some_and(|help| !help.to_string().is_empty()), "{path} {id} has no help text");

@@ -9,8 +9,8 @@ use super::command::{Cli, Command};
 use super::failure::{self, Exit};
 use super::output::Output;
 use super::{
-    build, check, completions, dead_letters, dispatcher, doctor, eval, functions, gateway, invoke, new, register, run,
-    tasks, up, worker, workers,
+    bench, build, check, completions, dead_letters, dispatcher, doctor, eval, functions, gateway, invoke, new,
+    register, run, tasks, up, worker, workers,
 };
 
 /// Runs the command line of this process.
@@ -61,6 +61,8 @@ fn run_command(command: Command, output: &Output) -> anyhow::Result<Exit> {
             Command::Workers(args) => workers::run(args, output).await,
             Command::Doctor(args) => doctor::run(args, output).await,
             Command::Eval(args) => eval::run(*args, output).await,
+            Command::Bench(args) => bench::run(*args, output).await,
+            Command::BenchPart(args) => bench::part::run(args).await.map(|()| Exit::Success),
             Command::Completions(args) => completions::run(args, output),
         }
     });

@@ -73,6 +73,19 @@ impl Failure {
         self
     }
 
+    /// What ended something that had begun: a failure of what is measured, not of its user.
+    pub(super) fn early_end(what: &str, error: &anyhow::Error) -> Self {
+        let mut failure = Self::new(Exit::Platform, format!("{what} ended early: {error}"));
+        for cause in error.chain().skip(1) {
+            failure = failure.detail(cause.to_string());
+        }
+        if let Some(source) = error.downcast_ref::<Self>() {
+            failure.details.extend(source.details.iter().cloned());
+            failure.hint.clone_from(&source.hint);
+        }
+        failure
+    }
+
     /// What a server's error answer means.
     pub(super) fn from_problem(problem: Problem) -> Self {
         // A conflict tells the outcome of a task that had ended before; it is not what went wrong now.

@@ -8,6 +8,7 @@
 //! commands that serve are made of: `up`, `gateway`, `dispatcher`).
 
 mod batch;
+mod bench;
 mod build;
 mod check;
 mod client;
@@ -22,6 +23,7 @@ mod failure;
 mod functions;
 mod gateway;
 mod invoke;
+mod measuring;
 mod new;
 mod output;
 mod packaging;

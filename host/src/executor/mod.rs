@@ -37,6 +37,7 @@ pub use floor::Floor;
 pub use hostile_slot::read_hostile_slot;
 pub use open_files::TooFewOpenFiles;
 pub use pool::Executor;
+pub(crate) use pool::find_runner;
 pub use probe::{
     CgroupReport, Check, Layer, LayerName, Machine, Report as SandboxReport, State, UserNamespaces, probe,
 };

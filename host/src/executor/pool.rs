@@ -357,7 +357,8 @@ async fn end_restless_children(slots: Arc<Semaphore>, runner: Weak<Runner>) {
     }
 }
 
-pub(super) fn find_runner(named: Option<PathBuf>) -> Result<PathBuf, Error> {
+/// The runner's executable: the one that was named, or the one beside this executable.
+pub(crate) fn find_runner(named: Option<PathBuf>) -> Result<PathBuf, Error> {
     let path = named.unwrap_or_else(|| {
         let own = std::env::current_exe().unwrap_or_default();
         own.with_file_name(RUNNER)

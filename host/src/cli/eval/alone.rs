@@ -5,9 +5,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use bulkhead_eval::results::{Isolation, Latency, Payload, Setup, Workload};
 
-use super::functions::Function;
 use super::pace::{self, Call, Taken};
-use super::server::Server;
+use crate::cli::measuring::functions::Function;
+use crate::cli::measuring::server::Server;
 
 /// Sizes of payloads in bytes.
 pub(super) const SIZES: [u64; 6] = [0, 1 << 10, 1 << 14, 1 << 16, 1 << 18, 1 << 20];

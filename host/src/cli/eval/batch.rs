@@ -2,10 +2,10 @@
 
 use bulkhead_eval::results::{Isolation, Scaling, Setup, Throughput, Workload};
 
-use super::cluster::Cluster;
-use super::functions::Function;
-use super::server::Server;
-use super::usage::Look;
+use crate::cli::measuring::cluster::Cluster;
+use crate::cli::measuring::functions::Function;
+use crate::cli::measuring::server::Server;
+use crate::cli::measuring::usage::Look;
 
 /// The shortest time that the server's clock tells apart.
 const SHORTEST_SECONDS: f64 = 0.001;

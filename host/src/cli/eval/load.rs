@@ -6,9 +6,9 @@ use anyhow::Context as _;
 use bulkhead_eval::results::{Isolation, Load, Setup, Workload};
 
 use super::alone::{calls_of, or_gone};
-use super::functions::Function;
 use super::pace;
-use super::server::Server;
+use crate::cli::measuring::functions::Function;
+use crate::cli::measuring::server::Server;
 
 /// Callers that are as many as a cluster can use: beyond, they only wait for each other.
 const CALLERS: u32 = 16;

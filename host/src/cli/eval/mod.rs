@@ -9,19 +9,14 @@
 mod alone;
 mod args;
 mod batch;
-mod cluster;
 mod files;
-mod functions;
 mod load;
-mod machine;
 mod pace;
 mod plan;
 mod recovery;
 mod run;
-mod server;
 mod settings;
 mod show;
 mod stages;
-mod usage;
 
 pub(super) use args::{Args, run};

@@ -6,10 +6,10 @@ use anyhow::Context as _;
 use bulkhead_eval::results::{Isolation, Recovery, Workload};
 
 use super::alone::calls_of;
-use super::cluster::Cluster;
-use super::functions::Function;
 use super::pace::{self, Answer};
-use super::server::Server;
+use crate::cli::measuring::cluster::Cluster;
+use crate::cli::measuring::functions::Function;
+use crate::cli::measuring::server::Server;
 
 /// What each call does: it waits, so that the killed worker has something in hand.
 const WORKLOAD: Workload = Workload::Io;

@@ -8,14 +8,14 @@ use indicatif::ProgressBar;
 use tokio_util::sync::CancellationToken;
 
 use super::args::MeasureArgs;
-use super::cluster::{Cluster, Layout};
-use super::functions::{Function, Packages};
-use super::machine::{self, Ticks};
 use super::plan::{self, Step, What};
-use super::server::Server;
 use super::settings::Settings;
 use super::{alone, batch, files, load, recovery, show, stages};
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::measuring::cluster::{Cluster, Layout};
+use crate::cli::measuring::functions::{self, Function, Packages};
+use crate::cli::measuring::machine::{self, Ticks};
+use crate::cli::measuring::server::Server;
 use crate::cli::output::Output;
 use crate::cli::progress;
 use crate::cli::sandbox::SandboxArgs;
@@ -55,7 +55,7 @@ pub(super) async fn run(settings: Settings, args: &MeasureArgs, output: &Output)
     }
     output.note("building the functions of the evaluation");
     let packages = tokio::select! {
-        packages = Packages::build(&args.sandbox) => packages?,
+        packages = Packages::build(&args.sandbox, &[functions::NOOP, functions::ECHO, functions::WORKLOADS]) => packages?,
         () = requested.cancelled() => return Ok(Exit::Interrupted),
     };
     if cfg!(debug_assertions) {
@@ -262,23 +262,9 @@ impl Evaluation {
         match stopped {
             None => Ok(Exit::Success),
             Some(Stopped::Interrupted) => Ok(Exit::Interrupted),
-            Some(Stopped::Failed(error)) => Err(as_platform(error)),
+            Some(Stopped::Failed(error)) => Err(Failure::early_end("the evaluation", &error).into()),
         }
     }
-}
-
-/// What ends an evaluation that had begun is a failure of what it measures, not of its user.
-fn as_platform(error: anyhow::Error) -> anyhow::Error {
-    let line = format!("the evaluation ended early: {error}");
-    let mut failure = Failure::new(Exit::Platform, line);
-    for cause in error.chain().skip(1) {
-        failure = failure.detail(cause.to_string());
-    }
-    if let Some(source) = error.downcast_ref::<Failure>() {
-        failure.details.extend(source.details.iter().cloned());
-        failure.hint.clone_from(&source.hint);
-    }
-    failure.into()
 }
 
 fn now() -> String {

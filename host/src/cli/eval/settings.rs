@@ -6,8 +6,8 @@ use std::time::Duration;
 use bulkhead_eval::results::{Isolation, Mode, Store, Workload};
 
 use super::args::MeasureArgs;
-use super::cluster::redis;
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::measuring::cluster::redis;
 
 /// Most workers of a cluster: each is a process with sandboxes.
 pub(super) const MAX_WORKERS: u32 = 64;

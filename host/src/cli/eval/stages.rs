@@ -8,9 +8,9 @@ use anyhow::Context as _;
 use bulkhead_eval::results::{Isolation, Recorder, Setup, StageTime, Stages, Workload};
 use tokio::time::Instant;
 
-use super::cluster::{Cluster, StageLine};
-use super::functions::Function;
-use super::server::Server;
+use crate::cli::measuring::cluster::{Cluster, StageLine};
+use crate::cli::measuring::functions::Function;
+use crate::cli::measuring::server::Server;
 use crate::telemetry::stage::Stage;
 
 /// The stages in the order in which a call passes them.

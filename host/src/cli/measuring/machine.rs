@@ -8,7 +8,7 @@ use bulkhead_eval::results::{Commit, Machine};
 
 /// Processor time of the whole machine so far, in clock ticks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Ticks {
+pub(in crate::cli) struct Ticks {
     all: u64,
     idle: u64,
     stolen: u64,
@@ -16,7 +16,7 @@ pub(super) struct Ticks {
 
 impl Ticks {
     /// Reads them; nothing where /proc/stat is not as proc(5) has it.
-    pub(super) fn read() -> Self {
+    pub(in crate::cli) fn read() -> Self {
         fs::read_to_string("/proc/stat").map(|text| Self::parse(&text)).unwrap_or_default()
     }
 
@@ -29,7 +29,7 @@ impl Ticks {
     }
 
     /// The shares that were stolen by other virtual machines and that were used by anybody, since then.
-    pub(super) fn shares_since(self, before: Self) -> (f64, f64) {
+    pub(in crate::cli) fn shares_since(self, before: Self) -> (f64, f64) {
         let all = self.all.saturating_sub(before.all) as f64;
         if all == 0.0 {
             return (0.0, 0.0);
@@ -41,7 +41,7 @@ impl Ticks {
 }
 
 /// Looks at the machine.
-pub(super) fn look() -> Machine {
+pub(in crate::cli) fn look() -> Machine {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let after_colon = |text: &str, name: &str| -> Option<String> {
@@ -64,7 +64,7 @@ pub(super) fn look() -> Machine {
 }
 
 /// Processors that this process may use.
-pub(super) fn cores() -> u32 {
+pub(in crate::cli) fn cores() -> u32 {
     std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(u32::MAX))
 }
 
@@ -74,7 +74,7 @@ fn load_average() -> f64 {
 }
 
 /// The source that this program was built from, where its checkout and git are there.
-pub(super) fn commit() -> Option<Commit> {
+pub(in crate::cli) fn commit() -> Option<Commit> {
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR"));
     let git = |arguments: &[&str]| -> Option<String> {
         let told = Command::new("git").arg("-C").arg(checkout).args(arguments).output().ok()?;

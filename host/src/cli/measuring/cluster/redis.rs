@@ -1,4 +1,4 @@
-//! A Redis server of the evaluation's own, that keeps nothing on disk.
+//! A Redis server that is measured or measured with, that keeps nothing on disk.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,14 +19,14 @@ const START_WITHIN: Duration = Duration::from_secs(10);
 const TRY_EVERY: Duration = Duration::from_millis(10);
 
 /// Where the server's executable is, if there is one on the path.
-pub(in crate::cli::eval) fn find() -> Option<PathBuf> {
+pub(in crate::cli) fn find() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     PROGRAMS.iter().find_map(|name| folders.iter().map(|folder| folder.join(name)).find(|file| file.is_file()))
 }
 
 /// Starts a server and waits until it answers; gives its address.
-pub(super) async fn start(folder: &Path) -> anyhow::Result<(Part, String)> {
+pub(in crate::cli) async fn start(folder: &Path) -> anyhow::Result<(Part, String)> {
     let program = find().ok_or_else(|| Failure::new(Exit::Usage, "there is no redis-server on the path"))?;
     let port = unused_port()?;
     let mut command = Command::new(program);

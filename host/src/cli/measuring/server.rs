@@ -1,6 +1,6 @@
 //! The front of what is measured: calls and batches over HTTP, as any client makes them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use reqwest::{Method, StatusCode, header};
 use serde::Deserialize;
 
 use super::functions::{Function, Packages};
+use crate::bench::load::Target;
 use crate::cli::client::Client;
 use crate::cli::command::ServerArgs;
 use crate::cli::failure::{Exit, Failure};
@@ -19,6 +20,8 @@ use crate::gateway::api::{self, BatchAnswer, GROUP_LABEL, Task, TaskPage};
 
 /// Tasks of one request of a batch: within what every server takes.
 const BATCH_TASKS: usize = 1000;
+/// Batches whose tasks may wait in the queue while a store is filled: well within what every server takes.
+const MAX_BATCHES_AHEAD: usize = 20;
 /// Tasks on a page of a listing.
 const PAGE_TASKS: usize = 1000;
 /// How long one request waits for the end of a task; asked again after that.
@@ -28,7 +31,7 @@ const CALL_WITHIN: Duration = Duration::from_secs(60);
 
 /// A server with the functions of the evaluation.
 #[derive(Clone)]
-pub(super) struct Server {
+pub(in crate::cli) struct Server {
     client: Client,
     /// Ids by name: others may have registered functions of the same names.
     functions: Arc<HashMap<String, FunctionId>>,
@@ -36,23 +39,23 @@ pub(super) struct Server {
 
 /// What came of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct BatchEnd {
+pub(in crate::cli) struct BatchEnd {
     /// Tasks that were submitted.
-    pub(super) tasks: u64,
+    pub(in crate::cli) tasks: u64,
     /// Tasks that gave a result.
-    pub(super) succeeded: u64,
+    pub(in crate::cli) succeeded: u64,
     /// When the first was submitted; milliseconds since the Unix epoch, by the server's clock.
-    pub(super) first_ms: u64,
+    pub(in crate::cli) first_ms: u64,
     /// When the last ended.
-    pub(super) last_ms: u64,
+    pub(in crate::cli) last_ms: u64,
 }
 
 /// What a call gave.
-pub(super) struct Called {
+pub(in crate::cli) struct Called {
     /// Its task, where the server names it.
-    pub(super) task: Option<String>,
+    pub(in crate::cli) task: Option<String>,
     /// The result.
-    pub(super) body: bytes::Bytes,
+    pub(in crate::cli) body: bytes::Bytes,
 }
 
 #[derive(Deserialize)]
@@ -62,25 +65,43 @@ struct Ready {
 
 impl Server {
     /// A server at an address; asks it nothing yet.
-    pub(super) fn new(url: &str, key: Option<String>) -> anyhow::Result<Self> {
+    pub(in crate::cli) fn new(url: &str, key: Option<String>) -> anyhow::Result<Self> {
         let client = Client::new(&ServerArgs { server: url.to_owned(), key })?;
         Ok(Self { client, functions: Arc::default() })
     }
 
     /// The slots of all its workers.
-    pub(super) async fn slots(&self) -> anyhow::Result<u32> {
+    pub(in crate::cli) async fn slots(&self) -> anyhow::Result<u32> {
         let ready: Ready = self.client.get(&["readyz"], &[]).await?;
         Ok(ready.slots)
     }
 
     /// The same with the functions of the evaluation, registered now.
-    pub(super) async fn with_functions(self, packages: &Packages) -> anyhow::Result<Self> {
+    pub(in crate::cli) async fn with_functions(self, packages: &Packages) -> anyhow::Result<Self> {
         let mut functions = HashMap::new();
         for package in packages.all() {
-            let registered = register(&self.client, package.clone(), None, None).await?;
-            functions.extend(registered.functions.into_iter().map(|function| (function.name, function.function_id)));
+            functions.extend(self.register(package.clone()).await?);
         }
         Ok(Self { functions: Arc::new(functions), ..self })
+    }
+
+    /// Registers a package; gives its functions by name.
+    pub(in crate::cli) async fn register(&self, package: Vec<u8>) -> anyhow::Result<HashMap<String, FunctionId>> {
+        let registered = register(&self.client, package, None, None).await?;
+        Ok(registered.functions.into_iter().map(|function| (function.name, function.function_id)).collect())
+    }
+
+    /// Calls of a function for the load generator.
+    pub(in crate::cli) fn target(&self, function: &Function) -> anyhow::Result<Target> {
+        self.target_of(&self.id(function)?, function)
+    }
+
+    /// The same for one of that name that was registered by itself.
+    pub(in crate::cli) fn target_of(&self, id: &str, function: &Function) -> anyhow::Result<Target> {
+        let base = self.client.base();
+        let address = base.strip_prefix("http://").and_then(|address| address.parse().ok());
+        let address = address.with_context(|| format!("{base} is no address that can be loaded"))?;
+        Ok(Target::post(address, &format!("/v1/functions/{id}/invoke"), function.content_type, &function.input))
     }
 
     fn id(&self, function: &Function) -> anyhow::Result<String> {
@@ -92,12 +113,12 @@ impl Server {
     ///
     /// # Errors
     /// No result, whatever the reason.
-    pub(super) async fn call(&self, function: &Function) -> anyhow::Result<Called> {
+    pub(in crate::cli) async fn call(&self, function: &Function) -> anyhow::Result<Called> {
         self.call_with(function, None).await
     }
 
     /// The same, stored in the queue even where the server could run it at once.
-    pub(super) async fn call_queued(&self, function: &Function) -> anyhow::Result<Called> {
+    pub(in crate::cli) async fn call_queued(&self, function: &Function) -> anyhow::Result<Called> {
         self.call_with(function, Some(uuid::Uuid::now_v7().to_string())).await
     }
 
@@ -116,7 +137,7 @@ impl Server {
     }
 
     /// A task, once it has ended.
-    pub(super) async fn task(&self, id: &str) -> anyhow::Result<Task> {
+    pub(in crate::cli) async fn task(&self, id: &str) -> anyhow::Result<Task> {
         self.client.get(&["v1", "tasks", id], &[]).await
     }
 
@@ -124,7 +145,7 @@ impl Server {
     ///
     /// # Errors
     /// A server that refuses a task or goes away. A task that fails is counted.
-    pub(super) async fn batch(&self, function: &Function, tasks: u32) -> anyhow::Result<BatchEnd> {
+    pub(in crate::cli) async fn batch(&self, function: &Function, tasks: u32) -> anyhow::Result<BatchEnd> {
         let line = function.submit_line(&self.id(function)?);
         let mut groups = Vec::new();
         let mut left = tasks as usize;
@@ -140,6 +161,27 @@ impl Server {
             self.collect(group, &mut end).await?;
         }
         Ok(end)
+    }
+
+    /// Has so many tasks run that nobody asks for again: submits them, and waits until all have ended.
+    pub(in crate::cli) async fn fill(&self, function: &Function, tasks: u32) -> anyhow::Result<()> {
+        let line = function.submit_line(&self.id(function)?);
+        let mut waiting = VecDeque::new();
+        let mut left = tasks as usize;
+        while left > 0 {
+            let count = left.min(BATCH_TASKS);
+            waiting.push_back(self.submit(&line, count).await?.last);
+            left -= count;
+            if waiting.len() >= MAX_BATCHES_AHEAD
+                && let Some(last) = waiting.pop_front()
+            {
+                self.wait_for(last).await?;
+            }
+        }
+        for last in waiting {
+            self.wait_for(last).await?;
+        }
+        Ok(())
     }
 
     async fn submit(&self, line: &str, count: usize) -> anyhow::Result<Group> {

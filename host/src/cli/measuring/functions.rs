@@ -1,6 +1,7 @@
-//! The functions that an evaluation calls: from the samples of the source checkout, built as users build
+//! The functions that are measured: from the samples of the source checkout, built as users build
 //! theirs.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -14,8 +15,12 @@ use crate::cli::sandbox::{Sandbox, SandboxArgs};
 use crate::gateway::api;
 use crate::package::crates;
 
-/// The crates, in the folder of the samples.
-const CRATES: [&str; 3] = ["noop", "echo", "workloads"];
+/// The crate of the function that does nothing, in the folder of the samples.
+pub(in crate::cli) const NOOP: &str = "noop";
+/// The crate of the function that gives back what it is given.
+pub(in crate::cli) const ECHO: &str = "echo";
+/// The crate of the functions that use the processor or wait.
+pub(in crate::cli) const WORKLOADS: &str = "workloads";
 /// Steps of the busy loop: about two milliseconds of a core of 2020s.
 const ROUNDS: u64 = 1_000_000;
 /// Bytes that the exchange writes and reads, in KiB.
@@ -25,18 +30,18 @@ const WAIT_MS: u64 = 5;
 
 /// A function and what it is called with.
 #[derive(Clone, Debug)]
-pub(super) struct Function {
+pub(in crate::cli) struct Function {
     /// Its name in its package.
-    pub(super) name: &'static str,
+    pub(in crate::cli) name: &'static str,
     /// How the input is written.
-    pub(super) content_type: &'static str,
+    pub(in crate::cli) content_type: &'static str,
     /// The input.
-    pub(super) input: Bytes,
+    pub(in crate::cli) input: Bytes,
 }
 
 impl Function {
     /// The function of a kind of work.
-    pub(super) fn of(workload: Workload, isolation: Isolation) -> Self {
+    pub(in crate::cli) fn of(workload: Workload, isolation: Isolation) -> Self {
         let (name, input) = match (workload, isolation) {
             (Workload::Noop, Isolation::Fresh) => ("noop", "[]".to_owned()),
             (Workload::Noop, Isolation::Reuse) => ("noop_reuse", "[]".to_owned()),
@@ -49,7 +54,7 @@ impl Function {
     }
 
     /// The function that gives back so many bytes.
-    pub(super) fn echo(bytes: u64, isolation: Isolation) -> Self {
+    pub(in crate::cli) fn echo(bytes: u64, isolation: Isolation) -> Self {
         let name = match isolation {
             Isolation::Fresh => "echo",
             Isolation::Reuse => "echo_reuse",
@@ -58,7 +63,7 @@ impl Function {
     }
 
     /// A line of a batch with it.
-    pub(super) fn submit_line(&self, id: &str) -> String {
+    pub(in crate::cli) fn submit_line(&self, id: &str) -> String {
         match std::str::from_utf8(&self.input) {
             Ok(json) if self.content_type != api::BINCODE => format!("{{\"function\":\"{id}\",\"args\":{json}}}\n"),
             _ => format!("{{\"function\":\"{id}\",\"payload\":\"{}\"}}\n", STANDARD.encode(&self.input)),
@@ -80,36 +85,41 @@ fn bincode_bytes(count: u64) -> Vec<u8> {
     input
 }
 
-/// Packages with all functions.
-pub(super) struct Packages(Vec<Vec<u8>>);
+/// Packages by the names of their crates.
+pub(in crate::cli) struct Packages(BTreeMap<&'static str, Vec<u8>>);
 
 impl Packages {
-    /// Builds them.
+    /// Builds crates of the samples.
     ///
     /// # Errors
     /// No source checkout, or a crate that cannot be built.
-    pub(super) async fn build(args: &SandboxArgs) -> anyhow::Result<Self> {
-        let folder = folder()?;
+    pub(in crate::cli) async fn build(args: &SandboxArgs, names: &[&'static str]) -> anyhow::Result<Self> {
+        let folder = folder(names)?;
         let sandbox = Sandbox::start(args).await?;
-        let mut packages = Vec::new();
-        for name in CRATES {
+        let mut packages = BTreeMap::new();
+        for name in names {
             let built = build_crate(crates::find(&folder.join(name))?, &sandbox).await;
-            packages.push(built.with_context(|| format!("failed to build {name}"))?.package);
+            packages.insert(*name, built.with_context(|| format!("failed to build {name}"))?.package);
         }
         sandbox.shutdown().await;
         Ok(Self(packages))
     }
 
     /// All of them.
-    pub(super) fn all(&self) -> &[Vec<u8>] {
-        &self.0
+    pub(in crate::cli) fn all(&self) -> impl Iterator<Item = &Vec<u8>> {
+        self.0.values()
+    }
+
+    /// The package of a crate.
+    pub(in crate::cli) fn of(&self, name: &str) -> anyhow::Result<&[u8]> {
+        self.0.get(name).map(Vec::as_slice).with_context(|| format!("{name} was not built"))
     }
 }
 
 /// The folder of the samples: in the checkout that this program was built from, or below the current folder.
-fn folder() -> anyhow::Result<PathBuf> {
+fn folder(names: &[&str]) -> anyhow::Result<PathBuf> {
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sample-functions");
-    let has_all = |folder: &PathBuf| CRATES.iter().all(|name| folder.join(name).join("Cargo.toml").is_file());
+    let has_all = |folder: &PathBuf| names.iter().all(|name| folder.join(name).join("Cargo.toml").is_file());
     [checkout.clone(), PathBuf::from("sample-functions")].into_iter().find(has_all).with_context(|| {
         format!("the functions that are measured belong to the source checkout; they are not in {}", checkout.display())
     })
@@ -141,6 +151,6 @@ mod tests {
 
     #[test]
     fn the_crates_of_the_checkout_are_there() {
-        assert!(folder().is_ok());
+        assert!(folder(&[NOOP, ECHO, WORKLOADS]).is_ok());
     }
 }

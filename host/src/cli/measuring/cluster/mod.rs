@@ -1,8 +1,8 @@
-//! A cluster of real processes of this very executable, started for the evaluation and gone with it.
+//! A cluster of real processes of this very executable, started to be measured and gone with that.
 
 mod log;
-mod part;
-pub(super) mod redis;
+pub(in crate::cli) mod part;
+pub(in crate::cli) mod redis;
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -12,10 +12,9 @@ use bulkhead_eval::results::{Mode, Setup, Store};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-pub(super) use self::log::StageLine;
+pub(in crate::cli) use self::log::StageLine;
 use self::part::Part;
 use super::server::Server;
-use super::settings::MAX_WORKERS;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::sandbox::SandboxArgs;
 
@@ -27,17 +26,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a cluster is made of.
-pub(super) struct Layout<'a> {
+pub(in crate::cli) struct Layout<'a> {
     /// Its kind and size.
-    pub(super) setup: Setup,
+    pub(in crate::cli) setup: Setup,
     /// How its sandboxes are made.
-    pub(super) sandbox: &'a SandboxArgs,
+    pub(in crate::cli) sandbox: &'a SandboxArgs,
     /// Whether every part says where each task has come.
-    pub(super) tells_stages: bool,
+    pub(in crate::cli) tells_stages: bool,
 }
 
 /// A cluster. Its processes are killed when it is dropped; [`Cluster::stop`] lets them clean up.
-pub(super) struct Cluster {
+pub(in crate::cli) struct Cluster {
     setup: Setup,
     sandbox: SandboxArgs,
     tells_stages: bool,
@@ -53,8 +52,8 @@ pub(super) struct Cluster {
 
 impl Cluster {
     /// A cluster of which nothing runs yet.
-    pub(super) fn new(layout: &Layout<'_>) -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("bulkhead-eval-").tempdir();
+    pub(in crate::cli) fn new(layout: &Layout<'_>) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("bulkhead-cluster-").tempdir();
         Ok(Self {
             setup: layout.setup,
             sandbox: layout.sandbox.clone(),
@@ -67,7 +66,7 @@ impl Cluster {
     }
 
     /// What it is.
-    pub(super) fn setup(&self) -> Setup {
+    pub(in crate::cli) fn setup(&self) -> Setup {
         self.setup
     }
 
@@ -75,7 +74,7 @@ impl Cluster {
     ///
     /// # Errors
     /// A part that ends or does not come, with the end of its log.
-    pub(super) async fn start(&mut self) -> anyhow::Result<Server> {
+    pub(in crate::cli) async fn start(&mut self) -> anyhow::Result<Server> {
         let url = self.start_parts().await?;
         let server = Server::new(&url, None)?;
         let until = Instant::now() + START_WITHIN;
@@ -132,8 +131,7 @@ impl Cluster {
     }
 
     /// Starts another worker of one slot.
-    pub(super) fn add_worker(&mut self) -> anyhow::Result<()> {
-        debug_assert!(self.started_workers <= 2 * MAX_WORKERS);
+    pub(in crate::cli) fn add_worker(&mut self) -> anyhow::Result<()> {
         let name = format!("worker-{}", self.started_workers);
         let endpoint = self.endpoint.clone();
         self.add("worker", &["worker", self.setup.mode.as_str(), "1", &endpoint, "--name", &name])?;
@@ -142,7 +140,7 @@ impl Cluster {
     }
 
     /// Kills a worker with SIGKILL: what it runs dies with it.
-    pub(super) async fn kill_worker(&mut self) -> anyhow::Result<()> {
+    pub(in crate::cli) async fn kill_worker(&mut self) -> anyhow::Result<()> {
         let place = self.parts.iter().position(|part| part.kind() == "worker");
         let place = place.context("the cluster has no workers of its own")?;
         self.parts.remove(place).kill().await;
@@ -160,7 +158,7 @@ impl Cluster {
     }
 
     /// Fails when a part has ended by itself.
-    pub(super) fn check(&mut self) -> Result<(), Failure> {
+    pub(in crate::cli) fn check(&mut self) -> Result<(), Failure> {
         let ended = self.parts.iter_mut().find_map(|part| Some((part.kind(), part.ended()?)));
         let Some((kind, status)) = ended else { return Ok(()) };
         let line = format!("the {kind} of {} ended by itself: {status}", self.setup);
@@ -177,17 +175,17 @@ impl Cluster {
     }
 
     /// The processes of each part by its kind.
-    pub(super) fn processes(&self) -> Vec<(&'static str, u32)> {
+    pub(in crate::cli) fn processes(&self) -> Vec<(&'static str, u32)> {
         self.parts.iter().filter_map(|part| Some((part.kind(), part.pid()?))).collect()
     }
 
     /// Takes what was said of stages so far.
-    pub(super) fn take_stages(&self) -> Vec<StageLine> {
+    pub(in crate::cli) fn take_stages(&self) -> Vec<StageLine> {
         self.parts.iter().flat_map(|part| part.log().take_stages()).collect()
     }
 
     /// Asks all parts to end, the workers first, and waits. What does not is killed.
-    pub(super) async fn stop(mut self) {
+    pub(in crate::cli) async fn stop(mut self) {
         // Redis is the last: the others tell it that they leave.
         for kinds in [&["worker"][..], &["gateway", "dispatcher", "server"], &["redis"]] {
             let (leaving, stay) = self.parts.drain(..).partition::<Vec<_>, _>(|part| kinds.contains(&part.kind()));

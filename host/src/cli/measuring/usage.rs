@@ -11,7 +11,7 @@ const FUNCTIONS: &str = "functions";
 
 /// A look at the processes of a cluster.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Look(BTreeMap<String, Used>);
+pub(in crate::cli) struct Look(BTreeMap<String, Used>);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Used {
@@ -34,7 +34,7 @@ struct Stat {
 impl Look {
     /// Looks at the parts and at everything below them. Of processes below, what their ended children used
     /// counts as well.
-    pub(super) fn at(parts: &[(&'static str, u32)]) -> Self {
+    pub(in crate::cli) fn at(parts: &[(&'static str, u32)]) -> Self {
         let all = processes();
         let page_bytes = sysconf(SysconfVar::PAGE_SIZE).ok().flatten().and_then(|it| u64::try_from(it).ok());
         let page_bytes = page_bytes.unwrap_or(4096);
@@ -61,7 +61,7 @@ impl Look {
     }
 
     /// What was used since an earlier look; memory as it is now.
-    pub(super) fn since(&self, before: &Self) -> Vec<PartUse> {
+    pub(in crate::cli) fn since(&self, before: &Self) -> Vec<PartUse> {
         let per_second = sysconf(SysconfVar::CLK_TCK).ok().flatten().filter(|ticks| *ticks > 0).unwrap_or(100);
         let part = |(name, now): (&String, &Used)| {
             let then = before.0.get(name).map_or(0, |used| used.cpu_ticks);
@@ -75,6 +75,18 @@ impl Look {
         };
         self.0.iter().map(part).collect()
     }
+}
+
+/// The processes below one, theirs too.
+pub(in crate::cli) fn below(top: u32) -> Vec<u32> {
+    let all = processes();
+    let (mut above, mut found) = (vec![top], Vec::new());
+    while let Some(parent) = above.pop() {
+        let children = all.iter().filter(|(_, stat)| stat.parent == parent).map(|(pid, _)| *pid);
+        above.extend(children.clone());
+        found.extend(children);
+    }
+    found
 }
 
 fn processes() -> BTreeMap<u32, Stat> {
@@ -96,7 +108,7 @@ fn parse(stat: &str) -> Option<Stat> {
 }
 
 /// Resident memory with shared pages divided among those that share them; none where it may not be read.
-fn proportional_bytes(pid: u32) -> Option<u64> {
+pub(in crate::cli) fn proportional_bytes(pid: u32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
     Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1024)

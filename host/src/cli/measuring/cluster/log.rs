@@ -28,13 +28,13 @@ pub(super) struct Listening {
 
 /// A task has come to a stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::cli::eval) struct StageLine {
+pub(in crate::cli) struct StageLine {
     /// Its id.
-    pub(in crate::cli::eval) task: String,
+    pub(in crate::cli) task: String,
     /// The word of the stage.
-    pub(in crate::cli::eval) stage: String,
+    pub(in crate::cli) stage: String,
     /// When; microseconds since the Unix epoch.
-    pub(in crate::cli::eval) at_us: u64,
+    pub(in crate::cli) at_us: u64,
 }
 
 /// What a part has said so far.

@@ -19,7 +19,7 @@ use crate::cli::sandbox::SandboxArgs;
 use crate::telemetry::stage;
 
 /// One process of a cluster. Killed when it is dropped.
-pub(super) struct Part {
+pub(in crate::cli) struct Part {
     kind: &'static str,
     child: Child,
     log: Log,
@@ -36,7 +36,7 @@ impl Part {
     ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("failed to find this executable")?;
         let mut command = Command::new(program);
-        // The settings of whoever evaluates are for other servers.
+        // The settings of whoever measures are for other servers.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("BULKHEAD_")) {
             command.env_remove(name);
         }
@@ -57,7 +57,7 @@ impl Part {
     /// thread that it was forked by.
     pub(super) fn spawn(kind: &'static str, mut command: Command, folder: &Path) -> anyhow::Result<Self> {
         command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        // Ctrl-C is for the evaluation, which ends its clusters in order.
+        // Ctrl-C is for whoever measures, who ends the clusters in order.
         command.process_group(0).kill_on_drop(true);
         let parent = getpid();
         // SAFETY: the closure runs between fork and exec in the child of a process with several threads, where
@@ -103,7 +103,7 @@ impl Part {
     }
 
     /// Asks it to end in order.
-    pub(super) fn ask_to_end(&self) {
+    pub(in crate::cli) fn ask_to_end(&self) {
         if let Some(pid) = self.pid().and_then(|pid| i32::try_from(pid).ok()) {
             // It was not reaped, so that the number is its own.
             let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
@@ -111,7 +111,7 @@ impl Part {
     }
 
     /// Waits until it has ended; kills it when it does not in time.
-    pub(super) async fn wait_or_kill(mut self, within: Duration) {
+    pub(in crate::cli) async fn wait_or_kill(mut self, within: Duration) {
         if tokio::time::timeout(within, self.child.wait()).await.is_err() {
             self.kill().await;
         }
