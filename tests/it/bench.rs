@@ -59,7 +59,7 @@ fn a_short_run_has_floors_figures_and_ratios_and_can_be_compared() {
 fn ctrl_c_ends_a_run_in_order() {
     let place = Place::new("bench");
     let mut run = place.begin(&["p2", "p3", "--quick", "--repeat", "50"]);
-    wait_for(&run, "2 of 50");
+    wait_for(&mut run, "2 of 50");
     run.signal(Signal::SIGINT);
     let status = run.wait_within(LONG);
     assert_eq!(status.code(), Some(130), "{status}: {}", run.log());
@@ -72,7 +72,7 @@ fn whatever_it_started_ends_with_a_run_that_is_killed() {
     let place = Place::new("bench");
     for case in ["p2", "p3"] {
         let mut run = place.begin(&[case, "--quick", "--repeat", "50"]);
-        wait_for(&run, "2 of 50");
+        wait_for(&mut run, "2 of 50");
         run.kill();
         place.assert_no_process();
     }

@@ -64,7 +64,7 @@ fn list<'a>(results: &'a Value, name: &str) -> &'a Vec<Value> {
 
 /// Waits until an evaluation has come to a step.
 #[track_caller]
-fn wait_for_step(evaluation: &Daemon, step: &str) {
+fn wait_for_step(evaluation: &mut Daemon, step: &str) {
     wait_for(evaluation, &format!("step {step} of "));
 }
 
@@ -130,7 +130,7 @@ fn ctrl_c_keeps_what_was_measured() {
     let place = Place::new("eval");
     let arguments = ["--modes", "local,push", "--workers", "1", "--store", "embedded", "--repeat", "50"];
     let mut evaluation = place.begin(&[&LITTLE[..], &arguments, &["--out", "out"]].concat());
-    wait_for_step(&evaluation, "2");
+    wait_for_step(&mut evaluation, "2");
     evaluation.signal(Signal::SIGINT);
     let status = evaluation.wait_within(LONG);
     assert_eq!(status.code(), Some(130), "{status}: {}", evaluation.log());
@@ -148,7 +148,7 @@ fn clusters_end_with_an_evaluation_that_is_killed() {
     let place = Place::new("eval");
     let arguments = ["--modes", "pull", "--workers", "1", "--store", "embedded", "--repeat", "50"];
     let mut evaluation = place.begin(&[&LITTLE[..], &arguments, &["--out", "out"]].concat());
-    wait_for_step(&evaluation, "2");
+    wait_for_step(&mut evaluation, "2");
     evaluation.kill();
     place.assert_no_process();
 }
@@ -159,7 +159,7 @@ fn a_target_that_dies_leaves_partial_results_and_a_clear_error() {
     let mut server: Server = start(Options::slots(1));
     let arguments = ["--workloads", "noop", "--repeat", "50", "--json", "--target", server.url()];
     let mut evaluation = place.begin(&[&LITTLE[..], &arguments, &["--out", "out"]].concat());
-    wait_for_step(&evaluation, "2");
+    wait_for_step(&mut evaluation, "2");
     server.kill();
     let status = evaluation.wait_within(LONG);
     assert_eq!(status.code(), Some(3), "{status}: {}", evaluation.log());

@@ -67,12 +67,16 @@ impl Place {
     }
 }
 
-/// Waits until a command that was begun has said something.
+/// Waits until a command that was begun has said something. One that ends before has failed.
 #[track_caller]
-pub(crate) fn wait_for(begun: &Daemon, said: &str) {
+pub(crate) fn wait_for(begun: &mut Daemon, said: &str) {
     eventually_within(LONG, "a step of a command", || {
-        let log = begun.log();
-        if log.contains(said) { Ok(()) } else { Err(log) }
+        let (ended, log) = (begun.ended(), begun.log());
+        match ended {
+            _ if log.contains(said) => Ok(()),
+            Some(status) => panic!("it ended before it said {said:?}: {status}: {log}"),
+            None => Err(log),
+        }
     });
 }
 
