@@ -32,10 +32,9 @@ impl Slot {
             (0..16).filter_map(|byte| u8::from_str_radix(digits.get(2 * byte..2 * byte + 2)?, 16).ok()).collect();
         let here = (&raw const digits).addr() / PAGE * PAGE;
         let probe = Probe::new()?;
-        // Stacks of threads are below what was mapped before them.
-        let above = (here..here.saturating_add(REACH)).step_by(PAGE);
-        let below = (here.saturating_sub(REACH)..here).step_by(PAGE).rev();
-        let base = above.chain(below).find(|page| probe.holds(page + TASK_OFFSET, &task));
+        // The nearest first: a slot may have been mapped before the stack or after it.
+        let pages = (0..REACH).step_by(PAGE).flat_map(|far| [here.saturating_add(far), here.saturating_sub(far)]);
+        let base = { pages }.find(|page| probe.holds(page + TASK_OFFSET, &task));
         let base = base.ok_or(io::ErrorKind::NotFound)?;
         Ok(Self { base: std::ptr::with_exposed_provenance_mut(base) })
     }
