@@ -2,7 +2,7 @@
 //! second, each small, so they are written in groups: whatever is there goes as one script while the
 //! callers wait, and what comes meanwhile is the next group. No timer holds an end back.
 //!
-//! A start alone waits for company for a moment, [`LINGER`]: mostly the end of the same attempt, with which it
+//! A start alone waits for company for a moment, `LINGER`: mostly the end of the same attempt, with which it
 //! is one change of the task. It goes at the latest before any other write of its task, so that one
 //! task's writes keep their order.
 
