@@ -52,6 +52,8 @@ pub(super) struct Runner {
     retired: AtomicBool,
     /// When the last call ended.
     last_used: Mutex<Instant>,
+    /// Whether it was called more than once.
+    called_again: AtomicBool,
 }
 
 struct Shared {
@@ -122,6 +124,7 @@ impl Runner {
             attached: Mutex::new(0),
             retired: AtomicBool::new(false),
             last_used: Mutex::new(Instant::now()),
+            called_again: AtomicBool::new(false),
         }
     }
 
@@ -217,8 +220,11 @@ impl Runner {
     }
 
     /// Forks a child ahead of need where one alone waits: a call that comes right after another finds one that is
-    /// ready, while the next is forked. Warm children need none of it.
+    /// ready, while the next is forked. Not for a function that was called once, and warm children need none of it.
     pub(super) async fn fork_ahead(&self) {
+        if !self.called_again.swap(true, Ordering::Relaxed) {
+            return;
+        }
         let is_spare_wanted = !self.reuse && self.is_usable() && lock(&self.idle).len() == 1;
         if !is_spare_wanted || *lock(&self.attached) == self.capacity {
             return;
