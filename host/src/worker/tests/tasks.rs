@@ -70,7 +70,8 @@ async fn short_attempts_make_it_take_more_than_it_has_slots_for() {
         }
         assert!(task < 10_000, "it never took more");
     }
-    assert!(ahead <= 128, "{ahead}");
+    // As many for each of its two slots as there may be.
+    assert!(ahead <= 2 * 128, "{ahead}");
 }
 
 #[tokio::test]
