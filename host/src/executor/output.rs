@@ -11,6 +11,8 @@ use super::reactor::watch;
 
 /// One read at most; a pipe's usual capacity, pipe(7).
 const READ_BYTES: usize = 64 * 1024;
+/// The first read of a pipe in which there mostly is nothing: room is zeroed before it is read to.
+const LAST_WORDS_BYTES: usize = 1024;
 /// Reads that empty any pipe: an ordinary user's holds up to 1 MiB, pipe(7). Whoever still writes
 /// after that, as a warm process may, does not keep the host reading.
 const DRAIN_READS: usize = 32;
@@ -47,7 +49,7 @@ impl OutputPipe {
     async fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         loop {
             let mut ready = self.fd.readable().await?;
-            if let Ok(result) = ready.try_io(|fd| read_once(fd.get_ref(), buffer)) {
+            if let Ok(result) = ready.try_io(|fd| read_once(fd.get_ref(), buffer, READ_BYTES)) {
                 return result;
             }
         }
@@ -55,16 +57,17 @@ impl OutputPipe {
 
     /// Reads what is there without waiting.
     fn drain(&self, mut keep: impl FnMut(&[u8])) {
-        let mut buffer = Vec::new();
+        let (mut buffer, mut bytes) = (Vec::new(), LAST_WORDS_BYTES);
         for _ in 0..DRAIN_READS {
-            let Ok(1..) = read_once(self.fd.get_ref(), &mut buffer) else { return };
+            let Ok(1..) = read_once(self.fd.get_ref(), &mut buffer, bytes) else { return };
             keep(&buffer);
+            bytes = READ_BYTES;
         }
     }
 }
 
-fn read_once(pipe: &OwnedFd, buffer: &mut Vec<u8>) -> io::Result<usize> {
-    buffer.resize(READ_BYTES, 0);
+fn read_once(pipe: &OwnedFd, buffer: &mut Vec<u8>, most: usize) -> io::Result<usize> {
+    buffer.resize(most, 0);
     let count = nix::unistd::read(pipe, buffer)?;
     buffer.truncate(count);
     Ok(count)
