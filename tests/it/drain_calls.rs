@@ -16,7 +16,7 @@ fn a_synchronous_call_is_answered_before_the_end() {
     let caller = client.clone();
     let call = std::thread::spawn(move || caller.invoke("sleep", &json!([2500])));
     // The call is no task, so its process is what there is to see of it.
-    eventually("the call runs", || if server.processes().len() == 3 { Ok(()) } else { Err("not yet".into()) });
+    eventually("the call runs", || if server.processes().len() == 4 { Ok(()) } else { Err("not yet".into()) });
     server.end_by(Signal::SIGTERM);
     let server = server.restart();
     assert_eq!(call.join().expect("an answer").expect(200).json(), 2500);
@@ -32,7 +32,7 @@ fn a_call_that_outlives_its_wait_during_the_grace_is_requeued() {
         let call = Part::json(&json!([5000])).header("prefer", "wait=1");
         caller.call(Method::POST, "/v1/functions/sleep/invoke", call)
     });
-    eventually("the call runs", || if server.processes().len() == 3 { Ok(()) } else { Err("not yet".into()) });
+    eventually("the call runs", || if server.processes().len() == 4 { Ok(()) } else { Err("not yet".into()) });
     server.end_by(Signal::SIGTERM);
     let server = server.restart();
     let accepted = call.join().expect("an answer").expect(202).json();
@@ -49,7 +49,7 @@ fn a_call_over_the_grace_is_told_that_the_server_shut_down() {
     let client = server.client();
     let caller = client.clone();
     let call = std::thread::spawn(move || caller.invoke("sleep", &json!([60_000])));
-    eventually("the call runs", || if server.processes().len() == 3 { Ok(()) } else { Err("not yet".into()) });
+    eventually("the call runs", || if server.processes().len() == 4 { Ok(()) } else { Err("not yet".into()) });
     server.end_by(Signal::SIGTERM);
     let server = server.restart();
     let told = problem(call.join().expect("an answer"), 503, "shutting-down");

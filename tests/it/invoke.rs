@@ -111,7 +111,7 @@ fn more_synchronous_calls_than_the_bound_are_refused_and_the_others_go_on() {
     let busy = client.clone();
     let first = std::thread::spawn(move || busy.invoke("sleep", &json!([3000])).expect(200).json());
     // The call is no task, so its process is what there is to see of it.
-    eventually("the call runs", || if server.processes().len() == 3 { Ok(()) } else { Err("not yet".into()) });
+    eventually("the call runs", || if server.processes().len() == 4 { Ok(()) } else { Err("not yet".into()) });
     let refused = client.invoke("sleep", &json!([0]));
     assert_eq!(refused.header("retry-after"), "1");
     let refused = problem(refused, 429, "too-many-requests");

@@ -106,7 +106,7 @@ fn failures_in_reuse_and_exec_leave_nothing_behind() {
     let client = server.client();
     assert_eq!(act(&client, "act_reuse", "count"), json!([1, 0]));
     let before = settled(&server);
-    assert_eq!(before.processes, 3);
+    assert_eq!(before.processes, 4);
     for (what, end) in ends() {
         assert_eq!(act(&client, "act_reuse", what), end, "{what}");
         bulkhead_tests::eventually(&format!("act_reuse {what} leaves nothing behind"), || {
