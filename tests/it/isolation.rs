@@ -3,7 +3,9 @@
 use std::sync::OnceLock;
 
 use bulkhead_tests::hostile::{Ledger, settled};
-use bulkhead_tests::{Client, Options, Server, checkout};
+use bulkhead_tests::{Client, Options, Server, checkout, eventually};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::surroundings::{executables, packages, server_with, without_usage};
@@ -65,6 +67,34 @@ fn fresh_and_exec_keep_every_call_apart() {
     server.stop();
 }
 
+/// Init, zygote, keeper and child, killed one by one while the function rests.
+#[test]
+fn whichever_process_of_a_runner_is_killed_its_function_goes_on() {
+    let server = server_with(Options::slots(1), &["hello"]);
+    let client = server.client();
+    let greet = || client.invoke("hello", &json!({"who": "Ada"}));
+    greet().expect(200);
+    let before = settled(&server);
+    assert_eq!(before.processes, 4);
+    for number in 0..before.processes {
+        let victim = server.processes().swap_remove(number);
+        kill(Pid::from_raw(victim.pid.cast_signed()), Signal::SIGKILL).expect("it lives");
+        eventually("it is gone", || victim.is_gone());
+        // Until its end is noticed a call may meet it, and says so.
+        eventually(&format!("a call ends well after the end of process {number}"), || match greet().status {
+            200 => Ok(()),
+            other => Err(other.to_string()),
+        });
+        eventually("the runner is whole again", || {
+            let now = server.footprint();
+            let whole = (now.processes, now.zombies, now.descriptors, now.cgroups.len());
+            let expected = (before.processes, 0, before.descriptors, before.cgroups.len());
+            if whole == expected { Ok(()) } else { Err(format!("{whole:?} instead of {expected:?}")) }
+        });
+    }
+    server.stop();
+}
+
 #[test]
 fn a_warm_process_serves_on_until_it_dies() {
     let server = server();
@@ -111,7 +141,7 @@ fn failures_in_reuse_and_exec_leave_nothing_behind() {
         assert_eq!(act(&client, "act_reuse", what), end, "{what}");
         // A process that has served a call is watched by a descriptor, so there has to be one as before.
         act(&client, "act_reuse", "count");
-        bulkhead_tests::eventually(&format!("act_reuse {what} leaves nothing behind"), || {
+        eventually(&format!("act_reuse {what} leaves nothing behind"), || {
             let now = server.footprint();
             if now == before { Ok(()) } else { Err(format!("{now:#?} instead of {before:#?}")) }
         });

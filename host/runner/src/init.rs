@@ -74,7 +74,7 @@ fn start(control: &OwnedFd, setup: &Setup, zygote_socket: OwnedFd, cgroups: Vec<
     privileges::become_unreachable_by_ptrace()?;
     zygote::preload(&setup.preload)?;
     // While there is a /proc to see the mappings in.
-    warm::copy_page_tables();
+    warm::copy_page_tables()?;
     nix::unistd::sethostname("bulkhead").step("set the host name")?;
     let id = match setup.ids {
         HostIds::Own { .. } => INIT_ID,

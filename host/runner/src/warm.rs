@@ -9,13 +9,17 @@ use std::ptr::NonNull;
 use nix::sys::mman::{ProtFlags, mprotect};
 
 use crate::sandbox::limits::STACK_BYTES;
+use crate::step::{Step, StepError};
 
 /// Has the page tables of code and constants copied at a fork. As a rule the kernel leaves those of unchanged files out, and
 /// every child takes a page fault for each 64 KiB that it touches: half of all its faults. It copies them where a
-/// mapping has a page of its own, so each gets one: its first, written with what it holds. What cannot be had so is left
-/// as it is.
-pub(crate) fn copy_page_tables() {
-    let Ok(maps) = fs::read_to_string("/proc/self/maps") else { return };
+/// mapping has a page of its own, so each gets one: its first, written with what it holds. Where that is not allowed the
+/// mapping stays as it is.
+///
+/// # Errors
+/// A mapping cannot be protected again: code that stays writable is no ground for a sandbox.
+pub(crate) fn copy_page_tables() -> Result<(), StepError> {
+    let Ok(maps) = fs::read_to_string("/proc/self/maps") else { return Ok(()) };
     for (start, bytes, protection) in maps.lines().filter_map(unchanged_file) {
         let (Some(address), Some(bytes)) = (NonNull::new(start as *mut u8), NonZero::new(bytes)) else { continue };
         // SAFETY: the mapping is one of this process's program and libraries, and keeps all rights that it has.
@@ -24,11 +28,12 @@ pub(crate) fn copy_page_tables() {
         }
         // SAFETY: mapped and readable.
         let first = unsafe { address.read_volatile() };
-        // SAFETY: writable since just now, and written with what is there, by the only thread.
+        // SAFETY: writable since just now, and written with what is there.
         unsafe { address.write_volatile(first) };
-        // SAFETY: as above. A right to write that stays harms nobody: the zygote gives its own rights up by filters.
-        let _ = unsafe { mprotect(address.cast(), bytes.get(), protection) };
+        // SAFETY: as above, back to what it was.
+        unsafe { mprotect(address.cast(), bytes.get(), protection) }.step("protect the runner's code again")?;
     }
+    Ok(())
 }
 
 /// Start, length and protection of a private mapping of a file that cannot be written, from a line of `/proc/self/maps`,
@@ -80,7 +85,7 @@ mod tests {
 
     #[test]
     fn all_goes_on_afterwards() {
-        copy_page_tables();
+        assert!(copy_page_tables().is_ok());
         start_a_thread();
         let maps = fs::read_to_string("/proc/self/maps").unwrap();
         assert!(!maps.lines().any(|line| line.contains(" rwxp ")), "{maps}");
