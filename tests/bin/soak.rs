@@ -165,7 +165,8 @@ fn tell_measured(measured: &Measured) {
 
 fn tell_tally(tally: &Tally) {
     for (name, row) in tally.rows() {
-        println!("  {:30} {} of {} as in the table", name, row.matched, row.done);
+        let mean = row.seconds / row.done.max(1) as f64 * 1e3;
+        println!("  {name:30} {} of {} as in the table, {mean:.1} ms each", row.matched, row.done);
         if let Some(complaint) = &row.complaint {
             println!("    {complaint}");
         }

@@ -1,6 +1,7 @@
 //! Attempts on the world outside.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     net::{SocketAddr, TcpStream},
     process::Command,
@@ -170,8 +171,8 @@ pub fn kill_minus_one() -> Vec<Attempt> {
         .collect()
 }
 
-/// Kills the processes that may be its siblings: all with numbers up to `most` (64 unless given) but itself. Goes on
-/// for `stay_ms` milliseconds, for others to kill.
+/// Kills `most` processes (64 unless given) that may be its elders and siblings: those with the sixteen lowest numbers
+/// and those with numbers next to its own. Goes on for `stay_ms` milliseconds, for others to kill.
 ///
 /// Expected: errno inside (EPERM) for each; calls beside it go on.
 ///
@@ -179,11 +180,16 @@ pub fn kill_minus_one() -> Vec<Attempt> {
 /// {"most": 64, "stay_ms": 100}
 /// ```
 #[bulkhead::function]
-pub fn kill_sibling(most: Option<i32>, stay_ms: Option<u64>) -> Vec<Attempt> {
+pub fn kill_sibling(most: Option<usize>, stay_ms: Option<u64>) -> Vec<Attempt> {
     let half = Duration::from_millis(stay_ms.unwrap_or(0) / 2);
     std::thread::sleep(half);
-    let others = (1..=most.unwrap_or(64)).map(Pid::from_raw).filter(|pid| *pid != Pid::this());
+    let own = Pid::this().as_raw();
+    let near = (1..).flat_map(|distance| [own - distance, own + distance]);
+    let mut tried = BTreeSet::from([own]);
+    let others = (1..=16).chain(near).filter(|pid| *pid > 0 && tried.insert(*pid));
     let attempts = others
+        .take(most.unwrap_or(64))
+        .map(Pid::from_raw)
         .map(|pid| {
             let killed = kill(pid, Signal::SIGKILL).map(|()| format!("killed {pid}")).map_err(io::Error::from);
             Attempt::new(format!("kill {pid}"), killed)

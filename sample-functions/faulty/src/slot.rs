@@ -12,6 +12,8 @@ use nix::libc;
 const PAGE: usize = 4096;
 /// How far from its own stack a call looks for its slot.
 const REACH: usize = 4 << 30;
+/// Less than the size of any slot.
+const STRIDE: usize = 64 << 20;
 /// Where the task's id is in the header.
 const TASK_OFFSET: usize = std::mem::offset_of!(Header, task);
 
@@ -32,9 +34,10 @@ impl Slot {
             (0..16).filter_map(|byte| u8::from_str_radix(digits.get(2 * byte..2 * byte + 2)?, 16).ok()).collect();
         let here = (&raw const digits).addr() / PAGE * PAGE;
         let probe = Probe::new()?;
-        // The nearest first: a slot may have been mapped before the stack or after it.
-        let pages = (0..REACH).step_by(PAGE).flat_map(|far| [here.saturating_add(far), here.saturating_sub(far)]);
-        let base = { pages }.find(|page| probe.holds(page + TASK_OFFSET, &task));
+        let is_base = |page: &usize| probe.holds(page + TASK_OFFSET, &task);
+        // A slot is large, with nothing below it in most processes: from any page of it to its first.
+        let quickly = around(here, STRIDE).filter(|page| probe.reads(*page)).map(|page| probe.first_below(page));
+        let base = { quickly }.find(is_base).or_else(|| around(here, PAGE).find(is_base));
         let base = base.ok_or(io::ErrorKind::NotFound)?;
         Ok(Self { base: std::ptr::with_exposed_provenance_mut(base) })
     }
@@ -72,6 +75,11 @@ impl Slot {
     }
 }
 
+/// Addresses so far from each other, the nearest first: a slot may have been mapped before the stack or after it.
+fn around(here: usize, step: usize) -> impl Iterator<Item = usize> {
+    (0..REACH).step_by(step).flat_map(move |far| [here.saturating_add(far), here.saturating_sub(far)])
+}
+
 /// Reads memory that may not be there.
 struct Probe {
     read: OwnedFd,
@@ -84,13 +92,34 @@ impl Probe {
         Ok(Self { read, write })
     }
 
-    /// Whether these bytes are at an address. The kernel answers EFAULT for one that cannot be read.
+    /// Whether these bytes are at an address.
     fn holds(&self, address: usize, expected: &[u8]) -> bool {
+        self.read(address).is_some_and(|found| found == *expected)
+    }
+
+    /// Whether there is anything at an address.
+    fn reads(&self, address: usize) -> bool {
+        self.read(address).is_some()
+    }
+
+    /// The first page of those that can be read up to this one, if they are not more than a slot has and nothing
+    /// but a gap is before them.
+    fn first_below(&self, page: usize) -> usize {
+        let (mut gap, mut readable) = (page.saturating_sub(3 * STRIDE) / PAGE, page / PAGE);
+        while readable - gap > 1 {
+            let middle = gap.midpoint(readable);
+            if self.reads(middle * PAGE) { readable = middle } else { gap = middle }
+        }
+        readable * PAGE
+    }
+
+    /// Sixteen bytes. The kernel answers EFAULT for an address that cannot be read.
+    fn read(&self, address: usize) -> Option<[u8; 16]> {
         use std::os::fd::AsRawFd as _;
         let place = std::ptr::with_exposed_provenance::<libc::c_void>(address);
-        // SAFETY: whatever the address is, the kernel checks it.
-        let written = unsafe { libc::write(self.write.as_raw_fd(), place, expected.len()) };
         let mut found = [0; 16];
-        written == 16 && nix::unistd::read(&self.read, &mut found) == Ok(16) && found == *expected
+        // SAFETY: whatever the address is, the kernel checks it.
+        let written = unsafe { libc::write(self.write.as_raw_fd(), place, found.len()) };
+        (written == 16 && nix::unistd::read(&self.read, &mut found) == Ok(16)).then_some(found)
     }
 }

@@ -1,5 +1,7 @@
 //! The whole table, over and over, on one ground: how often each act comes to what it has to.
 
+use std::time::Instant;
+
 use serde::Serialize;
 
 use super::table::{Act, Kind, table};
@@ -59,8 +61,10 @@ fn one(server: &Server, packages: &Packages, loads: bool, ran: &mut Ran) {
     let mut ledger = Ledger::open(server, &client);
     let counts_memory = ledger.counts_memory();
     for row in table().iter().filter(|row| loads || row.kind != Kind::LoadFailed) {
+        let begun = Instant::now();
         let answers = row.act(&client, packages);
-        ran.tally.count(row.name, row.expected.check(&answers, counts_memory));
+        let taken = begun.elapsed();
+        ran.tally.count(row.name, row.expected.check(&answers, counts_memory), taken);
         if row.kind == Kind::OutOfMemory && counts_memory {
             ledger.excuse_child();
         }

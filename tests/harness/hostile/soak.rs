@@ -115,9 +115,10 @@ fn soak(server: &Server, packages: &Packages, calls: u64, mut random: Random, te
     let (quick, slow) = deck(&mut random);
     let mut part = Part { tally: Tally::default(), leak: None, resident_kib: [0; 2], healthy: Vec::new() };
     let act = |row: &Row, tally: &mut Tally| {
+        let begun = Instant::now();
         let answers = row.act(&client, packages);
-        let calls = answers.len() as u64;
-        tally.count(row.name, row.expected.check(&answers, counts_memory));
+        let (taken, calls) = (begun.elapsed(), answers.len() as u64);
+        tally.count(row.name, row.expected.check(&answers, counts_memory), taken);
         calls
     };
     // Each once, so that all runners are there.
@@ -164,7 +165,7 @@ fn canary(client: &Client, tally: &mut Tally) -> Duration {
     let answer = client.invoke("hello", &json!({"who": "canary"}));
     let taken = begun.elapsed();
     let is_right = answer.status == 200 && answer.json() == "Hello, canary!";
-    tally.count("hello", if is_right { Ok(()) } else { Err(answer.text()) });
+    tally.count("hello", if is_right { Ok(()) } else { Err(answer.text()) }, taken);
     taken
 }
 

@@ -251,7 +251,7 @@ pub fn table() -> Vec<Row> {
         refused("exec_shell", 1, &[errno::EPERM]),
         refused("kill_minus_one", 3, &[errno::EPERM]),
         refused("kill_parent", 2, &[errno::EPERM]),
-        refused("kill_sibling", 63, &[errno::EPERM]),
+        refused("kill_sibling", 64, &[errno::EPERM]),
         refused("signals_by_pipe", 2, &[errno::EPERM]),
         refused("abstract_socket", 1, &[errno::EAFNOSUPPORT]),
         refused("tcp_connect", 1, &[errno::EAFNOSUPPORT]),

@@ -14,6 +14,8 @@ pub struct Matches {
     pub matched: u64,
     /// The first complaint, where there is one.
     pub complaint: Option<String>,
+    /// How long all of them took together.
+    pub seconds: f64,
 }
 
 /// How often each act was done, by its name.
@@ -24,10 +26,11 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Counts one.
-    pub fn count(&mut self, name: &'static str, checked: Result<(), String>) {
+    /// Counts one, which took so long.
+    pub fn count(&mut self, name: &'static str, checked: Result<(), String>, taken: Duration) {
         let row = self.rows.entry(name).or_default();
         row.done += 1;
+        row.seconds += taken.as_secs_f64();
         match checked {
             Ok(()) => row.matched += 1,
             Err(complaint) => row.complaint = row.complaint.take().or(Some(complaint)),
@@ -40,6 +43,7 @@ impl Tally {
             let row = self.rows.entry(name).or_default();
             row.done += counted.done;
             row.matched += counted.matched;
+            row.seconds += counted.seconds;
             row.complaint = row.complaint.take().or(counted.complaint);
         }
     }
@@ -105,14 +109,15 @@ mod tests {
     #[test]
     fn what_does_not_match_is_counted_and_the_first_complaint_kept() {
         let mut tally = Tally::default();
-        tally.count("a", Ok(()));
-        tally.count("a", Err("first".to_owned()));
+        tally.count("a", Ok(()), Duration::from_secs(1));
+        tally.count("a", Err("first".to_owned()), Duration::from_secs(2));
         let mut other = Tally::default();
-        other.count("a", Err("second".to_owned()));
-        other.count("b", Ok(()));
+        other.count("a", Err("second".to_owned()), Duration::from_secs(4));
+        other.count("b", Ok(()), Duration::ZERO);
         tally.add(other);
         assert_eq!((tally.done(), tally.mismatched()), (4, 2));
         let (name, row) = tally.rows().next().unwrap();
         assert_eq!((name, row.done, row.matched, row.complaint.as_deref()), ("a", 3, 1, Some("first")));
+        assert!((row.seconds - 7.0).abs() < 1e-9);
     }
 }
