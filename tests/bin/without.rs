@@ -17,7 +17,7 @@ const FIRST_ARGUMENT: u32 = 16;
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let (Some(what), Some(program)) = (arguments.next(), arguments.next()) else {
-        eprintln!("usage: without landlock|seccomp|namespaces|mounts COMMAND [ARGUMENT…]");
+        eprintln!("usage: without landlock|seccomp|namespaces|clone3|mounts COMMAND [ARGUMENT…]");
         return ExitCode::from(125);
     };
     let filter = match what.as_str() {
@@ -27,8 +27,9 @@ fn main() -> ExitCode {
         ),
         // What remains is asking which actions there are.
         "seccomp" => refuse_if(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, u32::MAX, Errno::EINVAL),
-        // As Docker's default profile has it.
-        "namespaces" => refuse_flags(libc::SYS_clone, NAMESPACES, Errno::EPERM),
+        // As Docker's default profile has both: the flags of clone3 are in memory, where no filter sees them.
+        "namespaces" => [clone3(), refuse_flags(libc::SYS_clone, NAMESPACES, Errno::EPERM)].concat(),
+        "clone3" => [clone3(), vec![give(libc::SECCOMP_RET_ALLOW)]].concat(),
         "mounts" => refuse(&[libc::SYS_mount], Errno::EACCES),
         other => {
             eprintln!("cannot take {other} away");
@@ -69,11 +70,21 @@ fn number(call: libc::c_long) -> u32 {
 }
 
 fn refuse(calls: &[libc::c_long], errno: Errno) -> Vec<sock_filter> {
+    let mut filter = begin_to_refuse(calls, errno);
+    filter.push(give(libc::SECCOMP_RET_ALLOW));
+    filter
+}
+
+fn clone3() -> Vec<sock_filter> {
+    begin_to_refuse(&[libc::SYS_clone3], Errno::ENOSYS)
+}
+
+/// Refuses these; what becomes of others is for what follows.
+fn begin_to_refuse(calls: &[libc::c_long], errno: Errno) -> Vec<sock_filter> {
     let mut filter = vec![load(0)];
     for call in calls {
         filter.extend([jump(libc::BPF_JEQ, number(*call), 0, 1), refusal(errno)]);
     }
-    filter.push(give(libc::SECCOMP_RET_ALLOW));
     filter
 }
 

@@ -70,7 +70,7 @@ pub fn is_master(node: &Redis) -> bool {
     role(node).stdout.starts_with("master")
 }
 
-/// Waits until a node's replicas have all that it was told.
+/// Waits until a node has replicas and all of them have all that it was told: any may take its place.
 #[track_caller]
 pub fn wait_until_replicated(node: &Redis) {
     eventually("replicas have everything", || {
@@ -79,8 +79,10 @@ pub fn wait_until_replicated(node: &Redis) {
             line.split([',', '\r', '\n']).find_map(|part| part.strip_prefix(name)?.parse().ok())
         };
         let own = said.lines().find_map(|line| number(line, "master_repl_offset:"));
-        let replica = said.lines().find(|line| line.starts_with("slave0:")).and_then(|line| number(line, "offset="));
-        if own.is_some() && own == replica { Ok(()) } else { Err(said) }
+        let mut replicas = said.lines().filter(|line| line.starts_with("slave") && line.contains(":ip=")).peekable();
+        let has_some = replicas.peek().is_some();
+        let is_whole = replicas.all(|line| line.contains("state=online") && number(line, "offset=") == own);
+        if own.is_some() && has_some && is_whole { Ok(()) } else { Err(said) }
     });
 }
 
@@ -91,7 +93,11 @@ pub fn join_as_replica(new: &Redis, member: &Redis) {
         let ended = member.cli(&["--cluster", "add-node", &address(new), &address(member), "--cluster-slave"]);
         if ended.code == Some(0) { Ok(()) } else { Err(format!("{ended:?}")) }
     });
-    eventually("the new node follows another", || if is_master(new) { Err(role(new).stdout) } else { Ok(()) });
+    // Not only in name: one that has nothing yet may be made a master, too.
+    eventually("the new node has what another has", || {
+        let said = new.cli(&["INFO", "replication"]).expect(0).stdout;
+        if said.contains("role:slave") && said.contains("master_link_status:up") { Ok(()) } else { Err(said) }
+    });
 }
 
 #[track_caller]

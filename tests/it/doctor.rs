@@ -155,6 +155,14 @@ fn namespaces_that_a_containers_filter_forbids() {
 }
 
 #[test]
+fn a_sandbox_is_whole_where_a_containers_filter_has_no_clone3() {
+    let [program, what] = without("clone3");
+    let report = doctor(&[&program, &what], &[], 0);
+    check_whole(&report);
+    assert_eq!(layer(&report, "kill")["state"], "held", "{report:#}");
+}
+
+#[test]
 fn mounts_that_are_forbidden() {
     let [program, what] = without("mounts");
     let report = doctor(&[&program, &what], &[], NOT_MET);

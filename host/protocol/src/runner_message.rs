@@ -52,8 +52,8 @@ pub enum HostIds {
     },
 }
 
-/// First packet on the control socket. Beside it: the zygote's end of the zygote socket, then for
-/// each cgroup of the runner its `cgroup.procs`, open for writing.
+/// First packet on the control socket. Beside it: the zygote's end of the zygote socket, then of each cgroup of the runner
+/// that counts something the file by which a thread joins it, open for writing, then the folder of a group that only kills.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setup {
     /// Absolute path of the library in the host's file system.
@@ -72,6 +72,8 @@ pub struct Setup {
     pub memory_cgroup: bool,
     /// Whether threads are held by a cgroup; if not, by `RLIMIT_NPROC`.
     pub pids_cgroup: bool,
+    /// Whether there is a group that only kills.
+    pub killing_group: bool,
     /// Whom to run as.
     pub ids: HostIds,
 }
@@ -182,10 +184,13 @@ pub enum InitCommand {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ZygoteCommand {
     /// Fork a keeper for a slot, which has none. Beside it the keeper's end of its socket, the slot's memory, the write
-    /// ends of its stdout and stderr, with `reuse` an eventfd, then for each of its cgroups `cgroup.procs` open for writing.
+    /// ends of its stdout and stderr, with `reuse` an eventfd, then of each of its cgroups
+    /// that counts something the file by which a thread joins it, open for writing, then that of a group that only kills.
     Attach {
         /// The slot.
         slot: u32,
+        /// Whether there is a group that only kills.
+        killing_group: bool,
     },
 }
 

@@ -15,6 +15,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::{ForkResult, Pid, fork};
 
 use crate::fork_table::ForkTable;
+use crate::keeper;
 use crate::reaper::Reaper;
 use crate::sandbox::privileges::{self, Keep};
 use crate::sandbox::root;
@@ -94,8 +95,7 @@ fn start(control: &OwnedFd, setup: &Setup, zygote_socket: OwnedFd, cgroups: Vec<
 
 fn join_cgroups(cgroups: &[OwnedFd]) -> Result<(), StepError> {
     for procs in cgroups {
-        // "0" stands for the writer itself.
-        nix::unistd::write(procs, b"0").step("join the runner's cgroup")?;
+        keeper::join(procs).step("join the runner's cgroup")?;
     }
     Ok(())
 }

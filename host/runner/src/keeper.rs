@@ -34,7 +34,14 @@ pub(crate) struct Keeper {
 }
 
 /// Runs a keeper with the descriptors that came with the command.
-pub(crate) fn run(setup: &Setup, slot: u32, fds: Vec<OwnedFd>, table: ForkTable, plugin: PluginRef) -> ! {
+pub(crate) fn run(
+    setup: &Setup,
+    slot: u32,
+    fds: Vec<OwnedFd>,
+    mut killing_group: Option<OwnedFd>,
+    table: ForkTable,
+    plugin: PluginRef,
+) -> ! {
     let mut fds = fds.into_iter();
     let mut next = || fds.next().unwrap_or_else(|| exit(1));
     let (socket, memory, stdout, stderr) = (next(), next(), next(), next());
@@ -49,9 +56,17 @@ pub(crate) fn run(setup: &Setup, slot: u32, fds: Vec<OwnedFd>, table: ForkTable,
             Ok(Some((KeeperCommand::Fork { generation }, _))) => {
                 let pid = table.announce(slot, generation).unwrap_or_else(|| exit(1));
                 match fork(pid) {
-                    Ok(0) => child::run(setup, &keeper, plugin),
+                    Ok(0) => {
+                        // Not for a child to write to.
+                        drop(killing_group);
+                        child::run(setup, &keeper, plugin)
+                    }
                     Ok(_) => {}
                     Err(errno) => fail(memory, SetupStep::Fork, errno),
+                }
+                // Now, as it moves the whole process, which takes milliseconds that the first call would wait for.
+                if let Some(procs) = killing_group.take() {
+                    join(&procs).unwrap_or_else(|errno| fail(memory, SetupStep::JoinCgroup, errno));
                 }
             }
             // The host is gone, or gives the slot up.
@@ -72,12 +87,17 @@ fn prepare(
     // Before it joins the group: the files of an earlier call may have used up the group's memory.
     folder::clean(folder).map_err(at(SetupStep::CleanFolder))?;
     for procs in &cgroups {
-        // "0" stands for the writer itself.
-        nix::unistd::write(procs, b"0").map_err(at(SetupStep::JoinCgroup))?;
+        join(procs).map_err(at(SetupStep::JoinCgroup))?;
     }
     nix::unistd::chdir(folder).map_err(at(SetupStep::CleanFolder))?;
     set_environment(folder);
     landlock::fence(folder, setup.limits.grants).map_err(at(SetupStep::Fence))
+}
+
+/// Joins a group by its file.
+pub(crate) fn join(procs: &OwnedFd) -> nix::Result<()> {
+    // "0" stands for the writer itself.
+    nix::unistd::write(procs, b"0").map(drop)
 }
 
 /// The environment of a function: nothing of the host's.

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use bulkhead_protocol::packet;
 use bulkhead_protocol::runner_message::{HostIds, INIT_ID, InitReport, PLUGIN_ID, Setup};
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
 use nix::unistd::{Pid, pipe, read, write};
 
 use crate::init;
@@ -42,15 +44,26 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-fn launch(control: &OwnedFd, setup: &Setup, fds: Vec<OwnedFd>) -> Result<(), StepError> {
+fn launch(control: &OwnedFd, setup: &Setup, mut fds: Vec<OwnedFd>) -> Result<(), StepError> {
     let (go_read, go_write) = pipe().step("make a pipe")?;
     let mut pidfd: i32 = -1;
     // CLONE_PARENT makes init a child of the host, which reaps it through the pidfd.
     let shared = if setup.limits.grants.network { libc::CLONE_NEWNET } else { 0 };
     let flags = (NAMESPACES & !shared) | libc::CLONE_PARENT | libc::CLONE_PIDFD | libc::SIGCHLD;
-    let pid = clone(flags, &raw mut pidfd).step("clone into new namespaces")?;
+    let group = if setup.killing_group { fds.pop() } else { None };
+    let pid = match group.as_ref().map(|group| clone_into(group, flags, &raw mut pidfd)) {
+        Some(Ok(pid)) => pid,
+        refused => {
+            // The filter of a container refuses clone3, as it cannot see its flags: init joins the group by itself.
+            if let (Some(group), Some(_)) = (&group, refused) {
+                let procs = openat(group, "cgroup.procs", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty());
+                fds.push(procs.step("open the runner's cgroup")?);
+            }
+            clone(flags, &raw mut pidfd).step("clone into new namespaces")?
+        }
+    };
     if pid == 0 {
-        drop(go_write);
+        drop((go_write, group));
         // One byte: the ids are set. End of file: the launcher failed and has told why.
         if read(&go_read, &mut [0]) != Ok(1) {
             init::exit(1);
@@ -98,6 +111,23 @@ fn take_stdin() -> OwnedFd {
 fn adopt(pidfd: i32) -> OwnedFd {
     // SAFETY: clone stored a new descriptor there, as CLONE_PIDFD asks.
     unsafe { OwnedFd::from_raw_fd(pidfd) }
+}
+
+/// `CLONE_INTO_CGROUP` of linux/sched.h, which no `int` can hold.
+const CLONE_INTO_CGROUP: u64 = 1 << 33;
+
+/// The same as [`clone`], with the new process in a cgroup of version 2 from its start, which takes no move.
+#[expect(unsafe_code, reason = "no safe wrapper has these flags")]
+fn clone_into(group: &OwnedFd, flags: i32, pidfd: *mut i32) -> nix::Result<i32> {
+    // SAFETY: zeros are what its fields are when they are not used.
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    // With CLONE_PARENT the signal is that of the caller's own end, clone(2).
+    arguments.flags = (flags & !libc::SIGCHLD) as u32 as u64 | CLONE_INTO_CGROUP;
+    arguments.pidfd = pidfd.expose_provenance() as u64;
+    arguments.cgroup = group.as_raw_fd() as u64;
+    // SAFETY: this process has one thread, so its copy is whole; without CLONE_VM nothing is shared.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>()) };
+    Errno::result(pid).map(|pid| pid as i32)
 }
 
 /// clone(2) without a new stack, as fork does it: returns twice.

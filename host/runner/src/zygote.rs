@@ -109,13 +109,14 @@ fn close_all_but(kept: [i32; 2]) -> Result<(), StepError> {
 fn serve(setup: &Setup, socket: &OwnedFd, table: ForkTable, plugin: bulkhead_abi::PluginRef) -> ! {
     loop {
         match packet::receive::<ZygoteCommand>(socket) {
-            Ok(Some((ZygoteCommand::Attach { slot }, fds))) => {
+            Ok(Some((ZygoteCommand::Attach { slot, killing_group }, mut fds))) => {
+                let killing_group = if killing_group { fds.pop() } else { None };
                 let pid = table.announce_keeper(slot).unwrap_or_else(|| exit(1));
                 match keeper::fork(pid) {
                     Ok(0) => {
                         // A keeper must not be able to speak as the zygote.
                         let _ = nix::unistd::close(socket.as_raw_fd());
-                        keeper::run(setup, slot, fds, table, plugin)
+                        keeper::run(setup, slot, fds, killing_group, table, plugin)
                     }
                     Ok(_) => {}
                     // Nothing can run here any more.

@@ -330,7 +330,8 @@ impl Runner {
             Some(place) => *place = Some(tell),
             None => return Err(("reach the runner", Errno::EPIPE)),
         }
-        let command = ZygoteCommand::Attach { slot: slot.index };
+        let killing_group = slot.cgroup.as_ref().is_some_and(|leaf| leaf.killing().is_some());
+        let command = ZygoteCommand::Attach { slot: slot.index, killing_group };
         let sent = self.shared.zygote.send(&command, &slot.descriptors(&ends)).await;
         sent.map_err(|errno| ("reach the zygote", errno))
     }

@@ -123,7 +123,8 @@ impl Slot {
         let KeeperEnds { socket, stdout, stderr } = ends;
         let mut fds = [socket, self.memory.file(), stdout, stderr].map(AsRawFd::as_raw_fd).to_vec();
         fds.extend(self.published.as_ref().map(|event| event.get_ref().as_raw_fd()));
-        fds.extend(self.cgroup.iter().flat_map(Leaf::procs).map(AsRawFd::as_raw_fd));
+        let groups = self.cgroup.iter();
+        fds.extend(groups.flat_map(|leaf| leaf.counting().iter().chain(leaf.killing())).map(AsRawFd::as_raw_fd));
         fds
     }
 

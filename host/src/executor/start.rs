@@ -1,6 +1,7 @@
 //! Starting a runner: executes the launcher, takes init over from it, and waits until the plugin is
 //! loaded. What goes wrong on the way is told apart as the platform's doing or the package's.
 
+use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -125,6 +126,7 @@ impl Launcher {
         let cgroup = wanted.then(|| self.cgroups.runner(purpose.name)).transpose().map_err(group)?;
         let base = cgroup.as_ref().map(|cgroup| cgroup.base(purpose.limits.memory_bytes, purpose.slots));
         let base = base.transpose().map_err(group)?;
+        let killing = base.as_ref().map_or(Ok(None), Leaf::killing_folder).map_err(group)?;
         let setup = Setup {
             library: purpose.library.path.to_string_lossy().into_owned(),
             probe: purpose.library.probe,
@@ -134,9 +136,10 @@ impl Launcher {
             limits: purpose.limits.clone(),
             memory_cgroup: self.cgroups.has_memory(),
             pids_cgroup: self.cgroups.has_pids(),
+            killing_group: killing.is_some(),
             ids: ids.ids(),
         };
-        let (control, zygote, group) = self.execute(&setup, base.as_ref()).await?;
+        let (control, zygote, group) = self.execute(&setup, base.as_ref(), killing).await?;
         let init = match receive_init(&control).await {
             Ok(init) => init,
             Err(outcome) => {
@@ -151,11 +154,16 @@ impl Launcher {
 
     /// Executes the launcher and waits for its end, by when init is a child of this process, in the
     /// process group that is returned.
-    async fn execute(&self, setup: &Setup, base: Option<&Leaf>) -> Result<(PacketSocket, PacketSocket, Pid), Outcome> {
+    async fn execute(
+        &self,
+        setup: &Setup,
+        base: Option<&Leaf>,
+        killing: Option<File>,
+    ) -> Result<(PacketSocket, PacketSocket, Pid), Outcome> {
         let (control, runner_control) = pair().map_err(|errno| platform("make a socket", errno))?;
         let (zygote, runner_zygote) = pair().map_err(|errno| platform("make a socket", errno))?;
         let mut fds = vec![runner_zygote.as_raw_fd()];
-        fds.extend(base.into_iter().flat_map(Leaf::procs).map(AsRawFd::as_raw_fd));
+        fds.extend(base.into_iter().flat_map(Leaf::counting).chain(&killing).map(AsRawFd::as_raw_fd));
         // The packet waits in the socket until the launcher reads it.
         packet::send(&control, setup, &fds).map_err(|errno| platform("send the set-up", errno))?;
         // Before there is an init that would have to be ended if this failed.

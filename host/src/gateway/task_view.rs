@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::api::{self, DurationText, ResultResponse, Timestamp};
 use super::problem::{Kind, Problem};
 use super::state::{Gateway, SyncRuns};
+use crate::store::{Completed, Standing};
 
 /// The task that a path names.
 pub(super) fn parse_id(text: &str) -> Result<TaskId, Problem> {
@@ -34,26 +35,29 @@ pub(super) async fn missing(gateway: &Gateway, id: TaskId) -> Result<Problem, Pr
 
 /// Waits until a task has ended, `wait` is over or the server drains; tells how far it has come.
 pub(super) async fn wait_state(gateway: &Gateway, id: TaskId, wait: Duration) -> Result<TaskState, Problem> {
-    wait_unless(gateway, id, wait, &gateway.draining).await
+    let state = tokio::select! {
+        state = gateway.store.wait(id, wait) => state?,
+        () = gateway.draining.cancelled(), if !wait.is_zero() => gateway.store.state(id).await?,
+    };
+    match state {
+        Some(state) => Ok(state),
+        None => Err(missing(gateway, id).await?),
+    }
 }
 
-/// Waits until a task has ended, `wait` is over or `stop` is cancelled; tells how far it has come.
-pub(super) async fn wait_unless(
+/// Waits until a task has ended, `wait` is over or `stop` is cancelled; tells how far it has come and what it gave.
+pub(super) async fn wait_for_result(
     gateway: &Gateway,
     id: TaskId,
     wait: Duration,
     stop: &CancellationToken,
-) -> Result<TaskState, Problem> {
-    let state = if wait.is_zero() {
-        gateway.store.state(id).await?
-    } else {
-        tokio::select! {
-            state = gateway.store.wait(id, wait) => state?,
-            () = stop.cancelled() => gateway.store.state(id).await?,
-        }
+) -> Result<Standing, Problem> {
+    let standing = tokio::select! {
+        standing = gateway.store.wait_for_result(id, wait) => standing?,
+        () = stop.cancelled(), if !wait.is_zero() => gateway.store.wait_for_result(id, Duration::ZERO).await?,
     };
-    match state {
-        Some(state) => Ok(state),
+    match standing {
+        Some(standing) => Ok(standing),
         None => Err(missing(gateway, id).await?),
     }
 }
@@ -68,18 +72,13 @@ pub(super) async fn find(gateway: &Gateway, id: TaskId) -> Result<(Arc<Task>, Ta
 
 /// The answer about a task's result, after waiting for it.
 pub(super) async fn result(gateway: &Gateway, id: TaskId, wait: Duration) -> Result<ResultResponse, Problem> {
-    let state = wait_state(gateway, id, wait).await?;
+    let Standing { state, completed } = wait_for_result(gateway, id, wait, &gateway.draining).await?;
     let status = state.status;
     if !status.is_terminal() {
         return Ok(ResultResponse { task_id: id, status, result: None, outcome: None });
     }
     let outcome = outcome(gateway, id, &state).await?;
-    if status != Status::Completed {
-        return Ok(ResultResponse { task_id: id, status, result: None, outcome });
-    }
-    let (task, _) = find(gateway, id).await?;
-    let Some(bytes) = gateway.store.result(id).await? else { return Err(missing(gateway, id).await?) };
-    let result = Some(in_json(task.input.encoding, &bytes)?);
+    let result = completed.map(|Completed { encoding, result }| in_json(encoding, &result)).transpose()?;
     Ok(ResultResponse { task_id: id, status, result, outcome })
 }
 

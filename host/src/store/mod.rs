@@ -25,8 +25,8 @@ use tokio::sync::broadcast;
 
 pub use redis::RedisSettings;
 pub use types::{
-    CancelQueued, Claimed, Control, Error, IDEMPOTENCY_WINDOW_MS, MAX_QUEUED, MAX_WAITERS, NewFunction, Recovered,
-    Registered, Submitted, TOMBSTONE_MS, TaskFilter, TaskPage, Transition, WorkerRecord,
+    CancelQueued, Claimed, Completed, Control, Error, IDEMPOTENCY_WINDOW_MS, MAX_QUEUED, MAX_WAITERS, NewFunction,
+    Recovered, Registered, Standing, Submitted, TOMBSTONE_MS, TaskFilter, TaskPage, Transition, WorkerRecord,
 };
 
 /// The store. Cheap to clone; all clones are one store.
@@ -326,6 +326,15 @@ impl Store {
         match &self.backend {
             Backend::Embedded(embedded) => embedded.wait(id, wait).await,
             Backend::Redis(redis) => redis.wait(id, wait).await,
+        }
+    }
+
+    /// As [`Store::wait`], and gives with the state of a completed task what it gave: in Redis one exchange in place
+    /// of three.
+    pub async fn wait_for_result(&self, id: TaskId, wait: Duration) -> Result<Option<Standing>, Error> {
+        match &self.backend {
+            Backend::Embedded(embedded) => embedded.wait_for_result(id, wait).await,
+            Backend::Redis(redis) => redis.wait_for_result(id, wait).await,
         }
     }
 

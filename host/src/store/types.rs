@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bulkhead_protocol::function::{Function, Isolation};
 use bulkhead_protocol::id::{PackageId, TaskId, WorkerId};
 use bulkhead_protocol::limits::Limits;
-use bulkhead_protocol::task::{Status, Task, TaskState};
+use bulkhead_protocol::task::{Encoding, Status, Task, TaskState};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// Why the store could not do as asked.
@@ -110,6 +111,24 @@ pub struct Claimed {
     /// How far it had come. `Running`: its dispatcher died (or the whole server) while that attempt ran,
     /// on [`TaskState::worker`]; else the attempt, if any, ended with the outcome and was requeued.
     pub state: TaskState,
+}
+
+/// How far a task has come, and what came of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// How far.
+    pub state: TaskState,
+    /// What it gave; only of a completed task.
+    pub completed: Option<Completed>,
+}
+
+/// What a completed task gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completed {
+    /// How input and result are written.
+    pub encoding: Encoding,
+    /// The result.
+    pub result: Bytes,
 }
 
 /// Whether a fenced transition was carried out.

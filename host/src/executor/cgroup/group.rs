@@ -52,14 +52,24 @@ struct Folder {
 /// A leaf group.
 #[derive(Debug)]
 pub(in crate::executor) struct Leaf {
-    /// `cgroup.procs` of each folder, open for writing: whoever writes "0" joins.
-    procs: Vec<File>,
+    /// Of each folder that counts something, or of the only one, open for writing: whoever writes "0" joins.
+    counting: Vec<File>,
+    /// What counts nothing, is there to be killed, and is not the only one.
+    killing: Option<Killing>,
     /// Where the kernel counts kills for lack of memory.
     oom_counter: Option<PathBuf>,
     /// `cgroup.kill`, where there is one.
     kill: Option<PathBuf>,
-    /// Any of the folders.
+    /// Any of the folders; one that counts something, if there is one.
     folder: Option<PathBuf>,
+}
+
+/// A group that only kills.
+#[derive(Debug)]
+struct Killing {
+    folder: PathBuf,
+    /// Its `cgroup.procs`, open for writing: whoever writes "0" joins.
+    procs: File,
 }
 
 impl Cgroups {
@@ -113,7 +123,7 @@ impl RunnerCgroup {
     }
 
     fn leaf(&self, name: &str, memory_bytes: u64, processes: u32) -> io::Result<Leaf> {
-        let mut leaf = Leaf { procs: Vec::new(), oom_counter: None, kill: None, folder: None };
+        let mut leaf = Leaf { counting: Vec::new(), killing: None, oom_counter: None, kill: None, folder: None };
         for folder in &self.folders {
             let path = folder.path.join(name);
             fs::create_dir(&path)?;
@@ -131,8 +141,16 @@ impl RunnerCgroup {
             if folder.kill {
                 leaf.kill = Some(path.join("cgroup.kill"));
             }
-            leaf.procs.push(OpenOptions::new().write(true).open(path.join("cgroup.procs"))?);
-            leaf.folder = Some(path);
+            if folder.memory || folder.pids || leaf.counting.is_empty() {
+                // A thread that moves itself alone waits for nobody; what moves a whole process waits until all
+                // processors have noticed (7 ms here). Version 2 lets only parts of one group be moved as threads.
+                let file = if folder.version == Version::V1 { "tasks" } else { "cgroup.procs" };
+                leaf.counting.push(OpenOptions::new().write(true).open(path.join(file))?);
+            } else {
+                let procs = OpenOptions::new().write(true).open(path.join("cgroup.procs"))?;
+                leaf.killing = Some(Killing { folder: path.clone(), procs });
+            }
+            leaf.folder.get_or_insert(path);
         }
         Ok(leaf)
     }
@@ -150,8 +168,19 @@ impl Drop for RunnerCgroup {
 }
 
 impl Leaf {
-    pub(in crate::executor) fn procs(&self) -> &[File] {
-        &self.procs
+    /// Files that a process with one thread writes "0" to, to be counted in the group.
+    pub(in crate::executor) fn counting(&self) -> &[File] {
+        &self.counting
+    }
+
+    /// The file to write "0" to, to join a group that counts nothing and is there to be killed.
+    pub(in crate::executor) fn killing(&self) -> Option<&File> {
+        self.killing.as_ref().map(|killing| &killing.procs)
+    }
+
+    /// The folder of that group, for a process to be made in it.
+    pub(in crate::executor) fn killing_folder(&self) -> io::Result<Option<File>> {
+        self.killing.as_ref().map(|killing| File::open(&killing.folder)).transpose()
     }
 
     /// How many processes of the group the kernel has killed for lack of memory.
@@ -161,10 +190,11 @@ impl Leaf {
         line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
     }
 
-    /// Kills all that is in the group: by `cgroup.kill` where there is one, else one by one.
+    /// Kills all that is in the group: by `cgroup.kill` where there is one, then one by one what is left, as a keeper
+    /// joins a group that only kills after its first fork.
     pub(in crate::executor) fn kill(&self) {
         let killed = self.kill.as_ref().is_some_and(|file| set(file, "1").is_ok());
-        let Some(folder) = self.folder.as_ref().filter(|_| !killed) else { return };
+        let Some(folder) = self.folder.as_ref().filter(|_| !killed || self.killing.is_some()) else { return };
         for _ in 0..KILL_ROUNDS {
             let Ok(pids) = fs::read_to_string(folder.join("cgroup.procs")) else { return };
             // 0 stands for a process of another pid namespace.
@@ -211,8 +241,9 @@ mod tests {
     /// A process that joins a leaf and then waits for a line.
     fn join(leaf: &Leaf) -> std::process::Child {
         let folders: Vec<_> = leaf
-            .procs()
+            .counting()
             .iter()
+            .chain(leaf.killing())
             .map(|file| {
                 use std::os::fd::AsRawFd;
                 fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).unwrap()

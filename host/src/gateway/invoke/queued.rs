@@ -8,7 +8,7 @@ use axum::response::Response;
 use bulkhead_protocol::function::Function;
 use bulkhead_protocol::id::TaskId;
 use bulkhead_protocol::outcome::{Logs, Outcome};
-use bulkhead_protocol::task::{Encoding, Input, Status, Task, TaskState};
+use bulkhead_protocol::task::{Encoding, Input, Status, Task};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,7 @@ use crate::gateway::problem::{Kind, Problem};
 use crate::gateway::state::Gateway;
 use crate::gateway::submission::{new_task, submit as store_task};
 use crate::gateway::task_view;
+use crate::store::Standing;
 use crate::telemetry::stage::{self, Stage};
 
 /// Wait before the store is asked again after it failed to say how far a call has come.
@@ -99,12 +100,12 @@ async fn follow(gateway: &Gateway, call: Call, stop: &CancellationToken) -> Resu
     loop {
         let now = Instant::now();
         let left = until.map_or(gateway.bounds.wait.0, |until| until.saturating_duration_since(now));
-        match task_view::wait_unless(gateway, id, left, stop).await {
-            Ok(state) if state.status.is_terminal() && !prefer.respond_async => {
-                return ended(gateway, id, encoding, state).await;
+        match task_view::wait_for_result(gateway, id, left, stop).await {
+            Ok(standing) if standing.state.status.is_terminal() && !prefer.respond_async => {
+                return ended(gateway, id, encoding, standing).await;
             }
-            Ok(state) => {
-                status = state.status;
+            Ok(standing) => {
+                status = standing.state.status;
                 down_since = None;
             }
             // The task is stored, and its client was not told so yet: a failure would have it called again.
@@ -124,16 +125,13 @@ async fn follow(gateway: &Gateway, call: Call, stop: &CancellationToken) -> Resu
     }
 }
 
-async fn ended(gateway: &Gateway, id: TaskId, encoding: Encoding, state: TaskState) -> Result<Response, Problem> {
-    let outcome = state.outcome.unwrap_or(Outcome::Succeeded);
-    if outcome.is_success() {
-        let result = gateway.store.result(id).await?;
+async fn ended(gateway: &Gateway, id: TaskId, encoding: Encoding, standing: Standing) -> Result<Response, Problem> {
+    let Standing { state, completed } = standing;
+    if let Some(completed) = completed {
         stage::reached(Stage::Answered, id);
-        return match result {
-            Some(result) => Ok(succeeded(id, encoding, Body::from(result))),
-            None => Err(task_view::missing(gateway, id).await?),
-        };
+        return Ok(succeeded(id, encoding, Body::from(completed.result)));
     }
+    let outcome = state.outcome.unwrap_or(Outcome::Succeeded);
     let logs = match outcome {
         Outcome::Cancelled => Logs::default(),
         _ => gateway.store.logs(id).await?.unwrap_or_default(),

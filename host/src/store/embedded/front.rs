@@ -25,8 +25,8 @@ use super::local::Local;
 use super::record::{EncodedTask, Payload, StateRecord, decode_versioned};
 use super::submission::NewTask;
 use crate::store::types::{
-    CancelQueued, Claimed, Control, Error, MAX_QUEUED, NewFunction, Recovered, Registered, Submitted, TaskFilter,
-    TaskPage, Transition, WorkerRecord,
+    CancelQueued, Claimed, Completed, Control, Error, MAX_QUEUED, NewFunction, Recovered, Registered, Standing,
+    Submitted, TaskFilter, TaskPage, Transition, WorkerRecord,
 };
 
 /// Bytes of payload that wait for the committer; more wait for room.
@@ -311,6 +311,20 @@ impl Embedded {
         }
         let _ = tokio::time::timeout(wait, notified).await;
         self.shared.state(id)
+    }
+
+    pub(in crate::store) async fn wait_for_result(
+        &self,
+        id: TaskId,
+        wait: Duration,
+    ) -> Result<Option<Standing>, Error> {
+        let Some(state) = self.wait(id, wait).await? else { return Ok(None) };
+        if state.status != Status::Completed {
+            return Ok(Some(Standing { state, completed: None }));
+        }
+        // One of both may have expired since.
+        let (Some((task, _)), Some(result)) = (self.shared.task(id)?, self.result(id)?) else { return Ok(None) };
+        Ok(Some(Standing { state, completed: Some(Completed { encoding: task.input.encoding, result }) }))
     }
 
     pub(in crate::store) fn result(&self, id: TaskId) -> Result<Option<Bytes>, Error> {

@@ -120,6 +120,7 @@ scripts! {
     REGISTER "register.lua" behind "keys.lua" "packages.lua";
     REMOVE "remove.lua" behind "keys.lua" "packages.lua";
     RENEW "renew.lua" behind "keys.lua" "tasks.lua" "leases.lua";
+    RESULT "result.lua" behind "keys.lua";
     SUBMIT "submit.lua" behind "keys.lua" "tasks.lua";
     SWEEP_PACKAGES "sweep_packages.lua" behind "keys.lua" "packages.lua";
     UNEXPECT_PACKAGE "unexpect_package.lua" behind "keys.lua" "packages.lua";

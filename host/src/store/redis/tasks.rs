@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use bulkhead_protocol::id::TaskId;
 use bulkhead_protocol::outcome::Logs;
-use bulkhead_protocol::task::{Progress, Task, TaskState};
+use bulkhead_protocol::task::{Progress, Status, Task, TaskState};
 use bytes::Bytes;
 use redis::Value;
 use tokio::time::Instant;
 
 use super::desk::cancelled;
 use super::record::{EncodedTask, STATE_FIELDS, bytes, decode, encode, state, unreadable};
-use super::scripts::{CANCEL, CONTROL, PAYLOAD, PROGRESS, SUBMIT};
+use super::scripts::{CANCEL, CONTROL, PAYLOAD, PROGRESS, RESULT, SUBMIT};
 use super::shared::{BULK_BYTES, Shared};
-use crate::store::types::{CancelQueued, Control, Error, IDEMPOTENCY_WINDOW_MS, Submitted};
+use crate::store::types::{CancelQueued, Completed, Control, Error, IDEMPOTENCY_WINDOW_MS, Standing, Submitted};
 
 /// Most tasks that one script stores: bounds how long it keeps the server.
 const SUBMITTED_AT_ONCE: usize = 256;
@@ -27,6 +27,15 @@ const PROGRESS_AT_ONCE: usize = 256;
 
 /// How long to wait before a state is read again that somebody waits for, while Redis does not answer.
 const READ_AGAIN: Duration = Duration::from_millis(200);
+
+/// What somebody who waits wants to see.
+#[derive(Clone, Copy)]
+enum Look {
+    /// How far the task has come.
+    AtState,
+    /// That and, once it is completed, its result.
+    AtResult,
+}
 
 impl Shared {
     pub(in crate::store) async fn submit(&self, tasks: Vec<Task>) -> Result<Vec<Submitted>, Error> {
@@ -126,34 +135,67 @@ impl Shared {
     }
 
     pub(in crate::store) async fn wait(&self, id: TaskId, wait: Duration) -> Result<Option<TaskState>, Error> {
-        let has_ended = |state: &Option<TaskState>| state.as_ref().is_none_or(|state| state.status.is_terminal());
+        Ok(self.wait_until(id, wait, Look::AtState).await?.map(|found| found.state))
+    }
+
+    pub(in crate::store) async fn wait_for_result(
+        &self,
+        id: TaskId,
+        wait: Duration,
+    ) -> Result<Option<Standing>, Error> {
+        self.wait_until(id, wait, Look::AtResult).await
+    }
+
+    async fn wait_until(&self, id: TaskId, wait: Duration, look: Look) -> Result<Option<Standing>, Error> {
+        let has_ended = |found: &Option<Standing>| found.as_ref().is_none_or(|found| found.state.status.is_terminal());
         if wait.is_zero() {
-            return self.state(id).await;
+            return self.look(id, look).await;
         }
         let waiter = self.completion.waiter(id)?;
         // A wait without an end in this century is for ever.
         let deadline = Instant::now() + wait.min(Duration::from_secs(100 * 365 * 24 * 60 * 60));
-        let mut state = None;
+        let mut found = None;
         loop {
             let ended = waiter.ended.notified();
             tokio::pin!(ended);
             // From here on the end is not missed, though nobody awaits it yet.
             ended.as_mut().enable();
-            let again = match self.state(id).await {
+            let again = match self.look(id, look).await {
                 Ok(now) if has_ended(&now) => return Ok(now),
                 Ok(now) => {
-                    state = now;
+                    found = now;
                     deadline
                 }
                 // Redis went away while somebody waited: that need not end the wait.
-                Err(_) if state.is_some() && self.check_open().is_ok() => deadline.min(Instant::now() + READ_AGAIN),
+                Err(_) if found.is_some() && self.check_open().is_ok() => deadline.min(Instant::now() + READ_AGAIN),
                 Err(error) => return Err(error),
             };
             let _ = tokio::time::timeout_at(again, ended).await;
             if Instant::now() >= deadline {
-                return self.state(id).await;
+                return self.look(id, look).await;
             }
         }
+    }
+
+    async fn look(&self, id: TaskId, look: Look) -> Result<Option<Standing>, Error> {
+        match look {
+            Look::AtState => Ok(self.state(id).await?.map(|state| Standing { state, completed: None })),
+            Look::AtResult => self.standing(id).await,
+        }
+    }
+
+    async fn standing(&self, id: TaskId) -> Result<Option<Standing>, Error> {
+        self.check_open()?;
+        let values: Vec<Value> = self.run(RESULT.call().text(id).text(BULK_BYTES)).await?;
+        let Some(state) = state(&values)? else { return Ok(None) };
+        if state.status != Status::Completed {
+            return Ok(Some(Standing { state, completed: None }));
+        }
+        let [size, task, result] = [0, 1, 2].map(|place| values.get(STATE_FIELDS.len() + place));
+        let task: Task = decode(bytes(task).unwrap_or_default())?;
+        let Some(result) = self.payload_of(id, "result", size, result).await? else { return Ok(None) };
+        let completed = Completed { encoding: task.input.encoding, result: result.into() };
+        Ok(Some(Standing { state, completed: Some(completed) }))
     }
 
     pub(in crate::store) async fn result(&self, id: TaskId) -> Result<Option<Bytes>, Error> {
@@ -176,16 +218,24 @@ impl Shared {
         let call = PAYLOAD.call().text(id).bytes(field.as_bytes()).text(BULK_BYTES);
         let answer: Vec<Value> = self.run(call).await?;
         let Some(status) = bytes(answer.first()) else { return Ok(None) };
-        let payload = match (answer.get(1), bytes(answer.get(2))) {
-            (_, Some(payload)) => payload.to_vec(),
-            (Some(Value::Int(0)), None) => Vec::new(),
-            (_, None) => {
-                let command = redis::cmd("HGET").arg(self.task_key(id)).arg(field).to_owned();
-                let Some(payload) = self.bulk.ask::<Option<Vec<u8>>>(&command).await? else { return Ok(None) };
-                payload
-            }
-        };
-        Ok(Some((status.to_vec(), payload)))
+        let payload = self.payload_of(id, field, answer.get(1), answer.get(2)).await?;
+        Ok(payload.map(|payload| (status.to_vec(), payload)))
+    }
+
+    /// A payload of which a script gave the size and, unless it was too large, the bytes; none when the task is gone
+    /// by now.
+    async fn payload_of(
+        &self,
+        id: TaskId,
+        field: &str,
+        size: Option<&Value>,
+        payload: Option<&Value>,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        match (size, bytes(payload)) {
+            (_, Some(payload)) => Ok(Some(payload.to_vec())),
+            (Some(Value::Int(0)), None) => Ok(Some(Vec::new())),
+            (_, None) => self.bulk.ask(redis::cmd("HGET").arg(self.task_key(id)).arg(field)).await,
+        }
     }
 }
 
