@@ -144,6 +144,7 @@ contract!([embedded redis redis_cluster] {
         an_attempt_may_outlive_the_server
         a_claim_tells_which_attempt_was_cut_off
         all_who_wait_are_woken
+        an_end_comes_with_its_result
         results_and_logs
     }
     listing {

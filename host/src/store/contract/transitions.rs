@@ -6,7 +6,7 @@ use bulkhead_protocol::outcome::{Logs, Outcome, Report};
 use bulkhead_protocol::task::{Spent, Status};
 
 use super::{Fixture, WORKER, claim_one, nothing_to_claim, submit, success, task};
-use crate::store::{CancelQueued, Transition};
+use crate::store::{CancelQueued, Completed, Transition};
 
 const APPLIED: Transition = Transition::Applied;
 const STALE: Transition = Transition::Stale;
@@ -186,4 +186,28 @@ pub(super) async fn results_and_logs(mut fixture: Fixture) {
     assert_eq!(store.result(with_logs).await.unwrap().unwrap(), b"r".as_slice());
     assert_eq!(store.result(failed).await.unwrap(), None);
     assert_eq!(store.result(queued).await.unwrap(), None);
+}
+
+pub(super) async fn an_end_comes_with_its_result(fixture: Fixture) {
+    let store = &fixture.store;
+    let hour = Duration::from_secs(3600);
+    // Nothing, little, and more than one connection takes beside others.
+    for result in [Vec::new(), b"r".to_vec(), vec![b'x'; 1 << 20]] {
+        let id = submit(store, task(1)).await;
+        let early = store.wait_for_result(id, Duration::from_millis(1)).await.unwrap().unwrap();
+        assert_eq!((early.state.status, early.completed), (Status::Queued, None));
+        let waiting = store.clone();
+        let waiter = tokio::spawn(async move { waiting.wait_for_result(id, hour).await.unwrap().unwrap() });
+        store.finish(id, 1, success(&result), false, 1).await.unwrap();
+        let ended = waiter.await.unwrap();
+        assert_eq!(ended.state, store.state(id).await.unwrap().unwrap());
+        assert_eq!(ended.completed, Some(Completed { encoding: task(1).input.encoding, result: result.into() }));
+        assert_eq!(store.wait_for_result(id, Duration::ZERO).await.unwrap(), Some(ended));
+    }
+    let failed = submit(store, task(1)).await;
+    let panicked = Outcome::Panicked { message: "m".to_owned(), location: None };
+    store.finish(failed, 1, Report::without_process(panicked).into(), false, 1).await.unwrap();
+    let ended = store.wait_for_result(failed, hour).await.unwrap().unwrap();
+    assert_eq!((ended.state.status, ended.completed), (Status::Failed, None));
+    assert_eq!(store.wait_for_result(task(1).id, hour).await.unwrap(), None);
 }
