@@ -64,9 +64,10 @@ pub(crate) fn run(
                     Ok(_) => {}
                     Err(errno) => fail(memory, SetupStep::Fork, errno),
                 }
-                // Now, as it moves the whole process, which takes milliseconds that the first call would wait for.
+                // Now, as it moves the whole process, which takes milliseconds that the first call would wait for. The slot
+                // is that call's by now: a keeper that cannot join says nothing there, and the next child gets another.
                 if let Some(procs) = killing_group.take() {
-                    join(&procs).unwrap_or_else(|errno| fail(memory, SetupStep::JoinCgroup, errno));
+                    join(&procs).unwrap_or_else(|_| exit(1));
                 }
             }
             // The host is gone, or gives the slot up.
