@@ -71,7 +71,10 @@ impl Folder {
 
     /// Lets another server have the folder.
     pub(super) fn release(&self) {
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(lock) = self.lock.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // Not left to the close: a process that was just forked has the file, too, until it executes something.
+            let _ = lock.unlock();
+        }
     }
 
     /// Writes a package; durable on return.
