@@ -1,7 +1,8 @@
 //! Hostile and healthy calls in great numbers against real servers, and what came of them.
 //!
 //! `soak [CALLS] [--seed N] [--servers N] [--user] [--no-cgroups] [--samples N] [--json]`: mixed calls, what is left
-//! at the end, and latencies. `soak --runs N [--minutes N] [--json]`: the whole table that often on every ground.
+//! at the end, and latencies. `soak --runs N [--ground NAME]… [--minutes N] [--json]`: the whole table that often on
+//! these grounds, or on every one.
 //!
 //! The executables are those of the tests, which are built into the same folder.
 
@@ -27,6 +28,8 @@ struct Wish {
     samples: usize,
     /// Runs of the table, in place of all that.
     runs: Option<u32>,
+    /// Where the table is run; everywhere when there are none.
+    grounds: Vec<Ground>,
     /// No run begins after so many minutes.
     minutes: u64,
     /// For programs.
@@ -39,7 +42,8 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("{error}");
             eprintln!("usage: soak [CALLS] [--seed N] [--servers N] [--user] [--no-cgroups] [--samples N] [--json]");
-            eprintln!("       soak --runs N [--minutes N] [--json]");
+            eprintln!("       soak --runs N [--ground NAME]… [--minutes N] [--json]");
+            eprintln!("grounds: {}", Ground::ALL.map(Ground::name).join("; "));
             return ExitCode::from(2);
         }
     };
@@ -61,12 +65,14 @@ fn wish(mut words: impl Iterator<Item = String>) -> Result<Wish, String> {
         ground: Ground { root: true, groups: true },
         samples: 200,
         runs: None,
+        grounds: Vec::new(),
         minutes: 24 * 60,
         json: false,
     };
     while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
         let mut number = || {
-            let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
+            let value = value()?;
             value.parse::<u64>().map_err(|error| format!("{word} {value}: {error}"))
         };
         match word.as_str() {
@@ -77,6 +83,11 @@ fn wish(mut words: impl Iterator<Item = String>) -> Result<Wish, String> {
             "--minutes" => wish.minutes = number()?,
             "--servers" => wish.servers = u32::try_from(number()?).unwrap_or(u32::MAX),
             "--samples" => wish.samples = usize::try_from(number()?).unwrap_or(usize::MAX),
+            "--ground" => {
+                let name = value()?;
+                let ground = Ground::ALL.into_iter().find(|ground| ground.name() == name);
+                wish.grounds.push(ground.ok_or_else(|| format!("there is no ground {name:?}"))?);
+            }
             "--runs" => wish.runs = Some(u32::try_from(number()?).unwrap_or(u32::MAX)),
             calls => wish.calls = calls.parse().map_err(|error| format!("{calls}: {error}"))?,
         }
@@ -101,7 +112,8 @@ fn run_table(wish: &Wish, runs: u32, executables: &Executables, packages: &Packa
             };
             Runs { ground, runs }.run(executables, packages, &goes_on)
         };
-        let grounds = Ground::ALL.map(|ground| scope.spawn(move || one(ground)));
+        let all = if wish.grounds.is_empty() { &Ground::ALL[..] } else { &wish.grounds };
+        let grounds: Vec<_> = all.iter().map(|ground| scope.spawn(move || one(*ground))).collect();
         // Where the harness gives up, it has said why; what the other grounds came to is still told.
         let ended = grounds.into_iter().map(|ground| ground.join().unwrap_or(None));
         ended.collect()
