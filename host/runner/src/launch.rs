@@ -53,9 +53,9 @@ fn launch(control: &OwnedFd, setup: &Setup, mut fds: Vec<OwnedFd>) -> Result<(),
     let group = if setup.killing_group { fds.pop() } else { None };
     let pid = match group.as_ref().map(|group| clone_into(group, flags, &raw mut pidfd)) {
         Some(Ok(pid)) => pid,
-        refused => {
+        Some(Err(_)) | None => {
             // The filter of a container refuses clone3, as it cannot see its flags: init joins the group by itself.
-            if let (Some(group), Some(_)) = (&group, refused) {
+            if let Some(group) = &group {
                 let procs = openat(group, "cgroup.procs", OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty());
                 fds.push(procs.step("open the runner's cgroup")?);
             }

@@ -186,7 +186,9 @@ impl Shared {
 
     async fn standing(&self, id: TaskId) -> Result<Option<Standing>, Error> {
         self.check_open()?;
-        let values: Vec<Value> = self.run(RESULT.call().text(id).text(BULK_BYTES)).await?;
+        let call = RESULT.call().text(id).text(BULK_BYTES);
+        let call = STATE_FIELDS.iter().fold(call, |call, field| call.bytes(field.as_bytes()));
+        let values: Vec<Value> = self.run(call).await?;
         let Some(state) = state(&values)? else { return Ok(None) };
         if state.status != Status::Completed {
             return Ok(Some(Standing { state, completed: None }));
