@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use bulkhead_tests::Options;
+use bulkhead_tests::hostile::{Act, table};
 use serde_json::json;
 
-use crate::server;
+use crate::{packages, server};
 
 #[test]
 fn siblings_cannot_kill_each_other() {
@@ -22,6 +23,31 @@ fn siblings_cannot_kill_each_other() {
                 let tried = tried.as_array().expect("a list");
                 assert_eq!(tried.len(), 64);
                 assert!(tried.iter().all(|attempt| attempt["succeeded"] == false), "{tried:?}");
+            });
+        }
+    });
+    server.stop();
+}
+
+#[test]
+fn one_package_is_looked_at_many_times_at_once() {
+    const CALLERS: usize = 8;
+    const TIMES: usize = 10;
+    let row = table().into_iter().find(|row| row.name == "ctor_forges_ready").expect("a row");
+    let Act::Register(forged) = row.act else { panic!("it registers a package") };
+    let (forged, good) = (forged(packages()), packages().get("hello"));
+    let server = server(Options::slots(4));
+    let client = server.client();
+    thread::scope(|scope| {
+        for _ in 0..CALLERS {
+            scope.spawn(|| {
+                for _ in 0..TIMES {
+                    // However busy the machine is, a word too many is heard, and a refusal takes nothing from the others.
+                    let refused = row.expected.check(&[client.register(&forged)], true);
+                    refused.unwrap_or_else(|complaint| panic!("{complaint}"));
+                    client.register(good).expect(200);
+                    assert_eq!(client.invoke("hello", &json!({"who": "you"})).expect(200).json(), "Hello, you!");
+                }
             });
         }
     });

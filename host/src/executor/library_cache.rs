@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bulkhead_protocol::id::PackageId;
 use bulkhead_protocol::package::{self, unpack};
 use bytes::Bytes;
+use tempfile::TempPath;
 
 use super::FetchPackage;
 use crate::package::check_library;
@@ -26,6 +27,12 @@ pub(super) struct Library {
     pub(super) preload: Vec<String>,
     /// Whether the runner's own probe stands in its place.
     pub(super) probe: bool,
+}
+
+/// A library that is not registered yet, in a file that nobody else knows of and that goes with it.
+pub(super) struct Candidate {
+    library: Library,
+    file: TempPath,
 }
 
 /// Why a library is not there.
@@ -92,26 +99,22 @@ impl LibraryCache {
     }
 
     async fn unpack(&self, package: PackageId) -> Result<Library, Error> {
-        let path = self.path(package);
+        let (folder, path) = (self.folder.clone(), self.path(package));
         let bytes = (self.packages)(package).await.map_err(|reason| Error::Fetch { reason })?;
         let bytes = bytes.ok_or(Error::Unknown { package })?;
-        installed(move || install(&path, &unpack(&bytes)?.library)).await
+        written(move || Candidate::write(&folder, &unpack(&bytes)?.library)?.keep(path)).await
     }
 
-    /// Puts a library there that is not registered yet, to be looked at.
-    pub(super) async fn put(&self, package: PackageId, library: Bytes) -> Result<Library, Error> {
-        let path = self.path(package);
-        installed(move || install(&path, &library)).await
+    /// Writes a library to be looked at before anybody else can load it.
+    pub(super) async fn propose(&self, library: Bytes) -> Result<Candidate, Error> {
+        let folder = self.folder.clone();
+        written(move || Candidate::write(&folder, &library)).await
     }
 
-    /// Forgets a package that was looked at and refused.
-    pub(super) fn remove(&self, package: PackageId) {
+    /// Keeps a library that was looked at as that of a package.
+    pub(super) async fn accept(&self, package: PackageId, candidate: Candidate) -> Result<(), Error> {
         let path = self.path(package);
-        for file in [path.with_extension("needed"), path] {
-            if let Err(error) = fs::remove_file(&file) {
-                tracing::debug!(file = %file.display(), %error, "failed to remove a refused library");
-            }
-        }
+        written(move || candidate.keep(path)).await.map(drop)
     }
 
     fn path(&self, package: PackageId) -> PathBuf {
@@ -124,34 +127,54 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Installs on a thread that may wait for the disk.
-async fn installed(install: impl FnOnce() -> Result<Library, Error> + Send + 'static) -> Result<Library, Error> {
-    let installed = tokio::task::spawn_blocking(install).await;
-    installed.map_err(|panic| Error::Fetch { reason: panic.to_string() })?
+/// Writes on a thread that may wait for the disk.
+async fn written<T: Send + 'static>(write: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    let written = tokio::task::spawn_blocking(write).await;
+    written.map_err(|panic| Error::Fetch { reason: panic.to_string() })?
 }
 
-fn install(path: &Path, library: &[u8]) -> Result<Library, Error> {
-    let facts = check_library(library)?;
-    let preload: Vec<String> =
-        facts.needed.into_iter().filter(|name| !ALREADY_LOADED.contains(&name.as_str())).collect();
-    let write =
-        |to: &Path, bytes: &[u8]| write_whole(to, bytes).map_err(|source| Error::Write { path: to.to_owned(), source });
-    write(path, library)?;
-    // Second, because it is what says that the first is there.
-    write(&path.with_extension("needed"), preload.join("\n").as_bytes())?;
-    Ok(Library { path: path.to_owned(), preload, probe: false })
+impl Candidate {
+    /// Checks a library and writes it.
+    fn write(folder: &Path, library: &[u8]) -> Result<Self, Error> {
+        let needed = check_library(library)?.needed;
+        let preload = needed.into_iter().filter(|name| !ALREADY_LOADED.contains(&name.as_str())).collect();
+        let file = write(folder, "so", library)?;
+        Ok(Self { library: Library { path: file.to_path_buf(), preload, probe: false }, file })
+    }
+
+    /// The library, as long as this value lives.
+    pub(super) fn library(&self) -> &Library {
+        &self.library
+    }
+
+    fn keep(self, path: PathBuf) -> Result<Library, Error> {
+        let Self { library: Library { preload, .. }, file } = self;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let needed = write(folder, "needed", preload.join("\n").as_bytes())?;
+        rename(file, &path)?;
+        // Second, because it is what says that the first is there.
+        rename(needed, &path.with_extension("needed"))?;
+        Ok(Library { path, preload, probe: false })
+    }
 }
 
-/// Writes a file that is never seen half-written, not even after a power loss. A sandbox maps it
-/// from there, so an old file is replaced and never changed.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o444);
-    file.as_file().set_permissions(readable)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map(drop).map_err(|error| error.error)
+/// Writes a file that is whole even after a power loss and is removed unless it is renamed. The extension is one that
+/// the cache removes when it is opened.
+fn write(folder: &Path, extension: &str, bytes: &[u8]) -> Result<TempPath, Error> {
+    let write = || {
+        let mut file = tempfile::Builder::new().suffix(&format!(".{extension}")).tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        let readable = std::os::unix::fs::PermissionsExt::from_mode(0o444);
+        file.as_file().set_permissions(readable)?;
+        file.as_file().sync_all()?;
+        Ok(file.into_temp_path())
+    };
+    write().map_err(|source| Error::Write { path: folder.to_owned(), source })
+}
+
+/// Gives a file its name. A sandbox maps it from there, so an old file is replaced and never changed.
+fn rename(file: TempPath, path: &Path) -> Result<(), Error> {
+    file.persist(path).map_err(|error| Error::Write { path: path.to_owned(), source: error.error })
 }
 
 #[cfg(test)]

@@ -96,12 +96,10 @@ impl Executor {
     /// # Errors
     /// See [`InspectError`].
     pub async fn inspect(&self, package: PackageId, library: Bytes) -> Result<PackageDescription, InspectError> {
-        let library = self.shared.libraries.put(package, library).await.map_err(inspect_error)?;
-        let described = self.describe(&library).await;
-        if described.is_err() {
-            self.shared.libraries.remove(package);
-        }
-        described
+        let candidate = self.shared.libraries.propose(library).await.map_err(inspect_error)?;
+        let described = self.describe(candidate.library()).await?;
+        self.shared.libraries.accept(package, candidate).await.map_err(inspect_error)?;
+        Ok(described)
     }
 
     async fn describe(&self, library: &Library) -> Result<PackageDescription, InspectError> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bulkhead_protocol::limits::Limits;
 use bulkhead_protocol::outcome::{Outcome, Report};
-use bulkhead_protocol::runner_message::{InitCommand, InitReport, KeeperCommand, ZygoteCommand, ZygoteReport};
+use bulkhead_protocol::runner_message::{InitCommand, InitReport, KeeperCommand, ZygoteCommand};
 use nix::errno::Errno;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -163,14 +163,22 @@ impl Runner {
     /// # Errors
     /// The outcome of the attempt to do so.
     pub(super) async fn describe(&self, timeout: Duration) -> Result<Vec<u8>, Outcome> {
-        let mut slot = self.take_slot().await.map_err(|(step, errno)| platform(step, errno as i32).outcome)?;
         let never = CancellationToken::new();
         let request = |memory: &SlotMemory, _| memory.request_description();
-        let (report, _) = converse(&mut slot, &self.surroundings(), timeout, &never, request).await;
+        let report = match self.take_slot().await {
+            Ok(mut slot) => converse(&mut slot, &self.surroundings(), timeout, &never, request).await.0,
+            Err((step, errno)) => platform(step, errno as i32),
+        };
+        // A zygote says once that it has loaded the package, before it takes a command: if load-time code has said so
+        // too, that word is there by now.
+        let silent = self.shared.zygote.is_silent();
         match report.outcome {
-            Outcome::Succeeded => Ok(report.result),
+            Outcome::Succeeded if silent => Ok(report.result),
+            Outcome::Succeeded => {
+                Err(Outcome::LoadFailed { reason: "load-time code spoke in the runner's name".to_owned() })
+            }
             // Only the package's code has run in it.
-            Outcome::SetupFailed { .. } if self.shared.lost.is_cancelled() => {
+            Outcome::SetupFailed { .. } if !silent || self.shared.lost.is_cancelled() => {
                 let reason = "load-time code ended the runner, or spoke in the runner's name".to_owned();
                 Err(Outcome::LoadFailed { reason })
             }
@@ -398,7 +406,7 @@ async fn read_reports(shared: Arc<Shared>) {
         let goes_on = tokio::select! {
             report = shared.control.receive::<InitReport>() => take_init_report(&shared, report),
             // Load-time code that speaks out of turn, or a zygote that is gone: no more keepers from here.
-            _ = shared.zygote.receive::<ZygoteReport>() => false,
+            () = shared.zygote.has_news() => false,
         };
         if !goes_on {
             break;

@@ -13,7 +13,7 @@ use bulkhead_protocol::packet;
 use bulkhead_protocol::runner_message::{ExitStatus, InitReport, ProcessEnd, Setup, ZygoteReport};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socketpair};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use tokio::io::unix::AsyncFd;
@@ -319,6 +319,28 @@ impl PacketSocket {
         }
     }
 
+    /// Waits until there is a packet, which stays where it is, or the other end is closed.
+    pub(super) async fn has_news(&self) {
+        // A socket that cannot be watched tells nothing any more.
+        while let Ok(mut ready) = self.fd.readable().await {
+            if !self.is_silent() {
+                return;
+            }
+            ready.clear_ready();
+        }
+    }
+
+    /// Whether there is no packet and the other end is open.
+    pub(super) fn is_silent(&self) -> bool {
+        let look = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        loop {
+            match recv(self.fd.as_raw_fd(), &mut [0], look) {
+                Err(Errno::EINTR) => {}
+                looked => return looked == Err(Errno::EAGAIN),
+            }
+        }
+    }
+
     /// Receives a packet; `None` when the other end is closed.
     ///
     /// # Cancel safety
@@ -360,6 +382,21 @@ fn kill(pidfd: &OwnedFd) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn news_is_seen_and_stays() {
+        let (ours, theirs) = pair().unwrap();
+        let socket = PacketSocket { fd: watch(ours).unwrap() };
+        assert!(socket.is_silent());
+        packet::send(&theirs, &1u64, &[]).unwrap();
+        socket.has_news().await;
+        assert!(!socket.is_silent());
+        assert_eq!(socket.receive::<u64>().await.unwrap().map(|(word, _)| word), Some(1));
+        assert!(socket.is_silent());
+        drop(theirs);
+        socket.has_news().await;
+        assert!(!socket.is_silent());
+    }
 
     #[tokio::test]
     async fn a_runner_that_does_not_read_is_not_waited_for_without_end() {
