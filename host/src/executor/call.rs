@@ -15,9 +15,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::output::OutputCollector;
+use super::packet_socket::PacketSocket;
 use super::slot::{ChildEnd, Slot};
 use super::slot_memory::SlotMemory;
-use super::start::PacketSocket;
 use super::verdict::{Evidence, KillCause, Verdict, decide, not_forked, output_bytes, read_response};
 
 /// How long a killed child may take to be reaped before its call is answered without it. A process

@@ -10,6 +10,7 @@ mod hostile_slot;
 mod library_cache;
 mod open_files;
 mod output;
+mod packet_socket;
 mod pool;
 mod probe;
 mod reactor;

@@ -15,9 +15,9 @@ use tokio::time::Instant;
 
 use super::cgroup::Leaf;
 use super::output::OutputPipe;
+use super::packet_socket::PacketSocket;
 use super::reactor::watch;
 use super::slot_memory::{OwnUsage, SlotMemory};
-use super::start::PacketSocket;
 use super::warm_child::WarmChild;
 
 /// A step that failed, to follow "failed to", and what the system said.

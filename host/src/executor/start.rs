@@ -13,7 +13,6 @@ use bulkhead_protocol::packet;
 use bulkhead_protocol::runner_message::{ExitStatus, InitReport, ProcessEnd, Setup, ZygoteReport};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socketpair};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use tokio::io::unix::AsyncFd;
@@ -23,14 +22,12 @@ use super::cgroup::{Cgroups, Leaf, RunnerCgroup};
 use super::host_ids::{HostIdPool, LeasedIds};
 use super::library_cache::Library;
 use super::open_files;
+use super::packet_socket::PacketSocket;
 use super::reactor::watch;
 use super::syscall_name;
 
 /// How long a package may take to load: its load-time code runs then.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a runner may leave a packet unread while its socket is full. A zygote is not believed to
-/// read at all, and whoever sends holds a slot.
-const SEND_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What is the same for every runner of an executor.
 pub(super) struct Launcher {
@@ -73,11 +70,6 @@ pub(super) struct Sandbox {
     init: InitProcess,
     cgroup: Option<RunnerCgroup>,
     ids: LeasedIds,
-}
-
-/// A packet socket on the reactor.
-pub(super) struct PacketSocket {
-    fd: AsyncFd<OwnedFd>,
 }
 
 /// Init, a child of this process.
@@ -160,15 +152,12 @@ impl Launcher {
         base: Option<&Leaf>,
         killing: Option<File>,
     ) -> Result<(PacketSocket, PacketSocket, Pid), Outcome> {
-        let (control, runner_control) = pair().map_err(|errno| platform("make a socket", errno))?;
-        let (zygote, runner_zygote) = pair().map_err(|errno| platform("make a socket", errno))?;
+        let pair = || PacketSocket::pair().map_err(|errno| platform("make a socket", errno));
+        let ((control, runner_control), (zygote, runner_zygote)) = (pair()?, pair()?);
         let mut fds = vec![runner_zygote.as_raw_fd()];
         fds.extend(base.into_iter().flat_map(Leaf::counting).chain(&killing).map(AsRawFd::as_raw_fd));
         // The packet waits in the socket until the launcher reads it.
         packet::send(&control, setup, &fds).map_err(|errno| platform("send the set-up", errno))?;
-        // Before there is an init that would have to be ended if this failed.
-        let on_reactor = |fd| watch(fd).map_err(|errno| platform("watch a socket", errno));
-        let (control, zygote) = (PacketSocket { fd: on_reactor(control)? }, PacketSocket { fd: on_reactor(zygote)? });
         let runner = self.runner.clone();
         let launched = tokio::task::spawn_blocking(move || launch(&runner, runner_control)).await;
         match launched {
@@ -201,12 +190,6 @@ async fn reap_group(group: Pid) {
     let reaped = tokio::task::spawn_blocking(move || waitid(Id::PGid(group), WaitPidFlag::WEXITED));
     // There is none as a rule, ECHILD.
     let _ = reaped.await;
-}
-
-fn pair() -> nix::Result<(OwnedFd, OwnedFd)> {
-    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
-    nix::fcntl::fcntl(&ours, nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK))?;
-    Ok((ours, theirs))
 }
 
 /// The launcher's only packet: init's pidfd, or why there is none.
@@ -291,77 +274,6 @@ impl Sandbox {
     }
 }
 
-impl PacketSocket {
-    /// A new one, and its other end.
-    pub(super) fn pair() -> nix::Result<(Self, OwnedFd)> {
-        let (ours, theirs) = pair()?;
-        Ok((Self { fd: watch(ours)? }, theirs))
-    }
-
-    /// Sends a packet, waiting up to [`SEND_TIMEOUT`] for room in the socket.
-    pub(super) async fn send<T: serde::Serialize>(&self, message: &T, fds: &[i32]) -> nix::Result<()> {
-        match packet::send(self, message, fds) {
-            Err(Errno::EAGAIN) => {
-                let sent = tokio::time::timeout(SEND_TIMEOUT, self.send_when_writable(message, fds)).await;
-                sent.unwrap_or(Err(Errno::ETIMEDOUT))
-            }
-            other => other,
-        }
-    }
-
-    async fn send_when_writable<T: serde::Serialize>(&self, message: &T, fds: &[i32]) -> nix::Result<()> {
-        loop {
-            let mut ready = self.fd.writable().await.map_err(|_| Errno::EIO)?;
-            match packet::send(self, message, fds) {
-                Err(Errno::EAGAIN) => ready.clear_ready(),
-                other => return other,
-            }
-        }
-    }
-
-    /// Waits until there is a packet, which stays where it is, or the other end is closed.
-    pub(super) async fn has_news(&self) {
-        // A socket that cannot be watched tells nothing any more.
-        while let Ok(mut ready) = self.fd.readable().await {
-            if !self.is_silent() {
-                return;
-            }
-            ready.clear_ready();
-        }
-    }
-
-    /// Whether there is no packet and the other end is open.
-    pub(super) fn is_silent(&self) -> bool {
-        let look = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
-        loop {
-            match recv(self.fd.as_raw_fd(), &mut [0], look) {
-                Err(Errno::EINTR) => {}
-                looked => return looked == Err(Errno::EAGAIN),
-            }
-        }
-    }
-
-    /// Receives a packet; `None` when the other end is closed.
-    ///
-    /// # Cancel safety
-    /// No packet is lost when the future is dropped.
-    pub(super) async fn receive<T: serde::de::DeserializeOwned>(&self) -> nix::Result<Option<(T, Vec<OwnedFd>)>> {
-        loop {
-            let mut ready = self.fd.readable().await.map_err(|_| Errno::EIO)?;
-            match packet::receive(self) {
-                Err(Errno::EAGAIN) => ready.clear_ready(),
-                other => return other,
-            }
-        }
-    }
-}
-
-impl AsFd for PacketSocket {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.fd.get_ref().as_fd()
-    }
-}
-
 impl InitProcess {
     /// Kills init, and with it everything in its pid namespace, and reaps it.
     async fn kill_and_reap(&self) {
@@ -377,41 +289,4 @@ fn kill(pidfd: &OwnedFd) {
     let no_info = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: the descriptor is open; a null siginfo stands for a plain kill(2).
     unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), libc::SIGKILL, no_info, 0) };
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn news_is_seen_and_stays() {
-        let (ours, theirs) = pair().unwrap();
-        let socket = PacketSocket { fd: watch(ours).unwrap() };
-        assert!(socket.is_silent());
-        packet::send(&theirs, &1u64, &[]).unwrap();
-        socket.has_news().await;
-        assert!(!socket.is_silent());
-        assert_eq!(socket.receive::<u64>().await.unwrap().map(|(word, _)| word), Some(1));
-        assert!(socket.is_silent());
-        drop(theirs);
-        socket.has_news().await;
-        assert!(!socket.is_silent());
-    }
-
-    #[tokio::test]
-    async fn a_runner_that_does_not_read_is_not_waited_for_without_end() {
-        let (ours, theirs) = pair().unwrap();
-        let socket = PacketSocket { fd: watch(ours).unwrap() };
-        let mut sent = Ok(());
-        // More than any socket's buffer holds.
-        for _ in 0..100_000 {
-            sent = socket.send(&0u64, &[]).await;
-            if sent.is_err() {
-                break;
-            }
-        }
-        assert_eq!(sent, Err(Errno::ETIMEDOUT));
-        let bytes = packet::receive::<u64>(&theirs).unwrap();
-        assert!(bytes.is_some());
-    }
 }
