@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use bulkhead_tests::{Layout, Mode, SHORT, eventually_within};
+use bulkhead_tests::{Layout, Mode, SHORT, Sleepers, eventually_within};
 use serde_json::json;
 
-use crate::setup::{cluster, completed, pull_and_push, submit_sleep, unchanged, view, wait_until_running};
+use crate::setup::{cluster, completed, pull_and_push, unchanged, view};
 
 pull_and_push!(killed_and_restarted, killed_while_results_come, killed_beside_another);
 
@@ -16,16 +16,15 @@ fn killed_and_restarted(mode: Mode) {
     let hello = |number: usize| client.submit(&json!({"function": "hello", "args": [number.to_string()]}));
     let ended: Vec<_> =
         (0..10).map(|number| completed(&client, &hello(number), &json!(format!("Hello, {number}!")))).collect();
-    let running: Vec<String> = (0..4).map(|_| submit_sleep(&client, 6000)).collect();
-    let before: Vec<_> = running.iter().map(|task| wait_until_running(&client, task, 1)).collect();
+    let running = Sleepers::start(&client, 4, 6000);
     let queued: Vec<String> = (0..20).map(hello).collect();
     cluster.dispatchers[0].kill();
     // Tasks are taken all the same.
     let meanwhile = client.submit(&json!({"function": "hello", "args": ["nobody hands it out"]}));
     let restarted = Instant::now();
     cluster.dispatchers[0].restart();
-    for (task, before) in running.iter().zip(&before) {
-        let after = completed(&client, task, &json!(6000));
+    for (task, before) in running.tasks.iter().zip(&running.views) {
+        let after = completed(&client, task, &json!(running.milliseconds));
         for same in ["attempt", "worker_id", "started_at"] {
             assert_eq!(after[same], before[same], "{same} of {after}");
         }
@@ -43,19 +42,16 @@ fn killed_and_restarted(mode: Mode) {
 fn killed_while_results_come(mode: Mode) {
     let mut cluster = cluster(Layout::new(mode).workers(2).slots(2), &["sleep"]);
     let client = cluster.client();
-    let running: Vec<String> = (0..4).map(|_| submit_sleep(&client, 1500)).collect();
-    for task in &running {
-        wait_until_running(&client, task, 1);
-    }
+    let running = Sleepers::start(&client, 4, 3000);
     cluster.dispatchers[0].kill();
     // Nobody hears of their ends: the passing of time is the only event.
-    std::thread::sleep(Duration::from_millis(3000));
-    for task in &running {
+    std::thread::sleep(Duration::from_millis(running.milliseconds + 500));
+    for task in &running.tasks {
         assert_eq!(view(&client, task)["status"], "RUNNING");
     }
     cluster.dispatchers[0].restart();
-    for task in &running {
-        let after = completed(&client, task, &json!(1500));
+    for task in &running.tasks {
+        let after = completed(&client, task, &json!(running.milliseconds));
         assert_eq!(after["attempt"], 1, "it was run again although it had finished: {after}");
     }
     cluster.stop();
@@ -65,10 +61,7 @@ fn killed_while_results_come(mode: Mode) {
 fn killed_beside_another(mode: Mode) {
     let mut cluster = cluster(Layout { dispatchers: 2, ..Layout::new(mode).workers(2).slots(2) }, &["sleep", "hello"]);
     let client = cluster.client();
-    let running: Vec<String> = (0..4).map(|_| submit_sleep(&client, 2000)).collect();
-    for task in &running {
-        wait_until_running(&client, task, 1);
-    }
+    let running = Sleepers::start(&client, 4, 4000);
     let queued: Vec<String> =
         (0..100).map(|number| client.submit(&json!({"function": "hello", "args": [number.to_string()]}))).collect();
     let killed = Instant::now();
@@ -77,8 +70,8 @@ fn killed_beside_another(mode: Mode) {
         completed(&client, task, &json!(format!("Hello, {number}!")));
     }
     let mut again = 0;
-    for task in &running {
-        let view = completed(&client, task, &json!(2000));
+    for task in &running.tasks {
+        let view = completed(&client, task, &json!(running.milliseconds));
         again += usize::from(view["attempt"] != 1);
     }
     println!("{}: all taken over and ended {:?} after kill -9", mode.as_str(), killed.elapsed());

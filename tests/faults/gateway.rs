@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use bulkhead_tests::{Client, Layout, Mode, Part};
+use bulkhead_tests::{Client, Layout, Mode, Part, Sleepers};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::setup::{cluster, completed, pull_and_push, submit_sleep, wait_until_running};
+use crate::setup::{cluster, completed, pull_and_push};
 
 pull_and_push!(killed_with_waiters);
 
@@ -14,18 +14,19 @@ pull_and_push!(killed_with_waiters);
 fn killed_with_waiters(mode: Mode) {
     let mut cluster = cluster(Layout::new(mode).workers(2).slots(2), &["sleep"]);
     let client = cluster.client();
-    let tasks: Vec<String> = (0..4).map(|_| submit_sleep(&client, 4000)).collect();
-    for task in &tasks {
-        wait_until_running(&client, task, 1);
-    }
-    let waiters: Vec<_> = tasks
+    // All of what follows until the kill is to be done while they run.
+    let running = Sleepers::start(&client, 4, 12_000);
+    let before = stored(&client);
+    let milliseconds = running.milliseconds;
+    let waiters: Vec<_> = running
+        .tasks
         .iter()
         .map(|task| {
             let (client, task) = (client.clone(), task.clone());
             std::thread::spawn(move || {
                 let first = client.try_call(Method::GET, &format!("/v1/tasks/{task}/result?wait=60s"), Part::none());
                 assert!(first.is_err(), "the gateway was killed, and yet: {first:?}");
-                completed(&client, &task, &json!(4000))
+                completed(&client, &task, &json!(milliseconds))
             })
         })
         .collect();
@@ -39,8 +40,8 @@ fn killed_with_waiters(mode: Mode) {
         .collect();
     // The calls wait in the queue behind what runs.
     bulkhead_tests::eventually("all calls are stored", || {
-        let stored = client.get("/v1/tasks?limit=100").expect(200).json()["tasks"].as_array().map_or(0, Vec::len);
-        if stored == 8 { Ok(()) } else { Err(format!("{stored} tasks")) }
+        let stored = stored(&client);
+        if stored == before + 4 { Ok(()) } else { Err(format!("{stored} tasks")) }
     });
     cluster.gateways[0].kill();
     let restarted = Instant::now();
@@ -54,9 +55,14 @@ fn killed_with_waiters(mode: Mode) {
     for caller in callers {
         assert_eq!(caller.join().expect("the caller gets its result"), 300);
     }
-    let stored = client.get("/v1/tasks?limit=100").expect(200).json()["tasks"].as_array().map_or(0, Vec::len);
-    assert_eq!(stored, 8, "a call became two tasks");
+    assert_eq!(stored(&client), before + 4, "a call became two tasks");
     cluster.stop();
+}
+
+/// How many tasks there are.
+#[track_caller]
+fn stored(client: &Client) -> usize {
+    client.get("/v1/tasks?limit=100").expect(200).json()["tasks"].as_array().map_or(0, Vec::len)
 }
 
 /// A synchronous call with a key of its own, made again until somebody answers.

@@ -11,10 +11,10 @@ use bulkhead_protocol::worker_message::{
     AttemptId, Greeting, GreetingKind, Hello, MAX_BATCH_BYTES, MAX_BATCH_MESSAGES, MAX_FRAME_BYTES, MAX_IN_HAND,
     ToDispatcher, WorkerMode,
 };
-use bulkhead_tests::{Client, Cluster, Layout, Mode};
+use bulkhead_tests::{Client, Cluster, Layout, Mode, Sleepers};
 use serde_json::{Value, json};
 
-use crate::setup::{cluster, completed, pull_and_push, submit_sleep, view, wait_until_running};
+use crate::setup::{cluster, completed, pull_and_push, view};
 
 pull_and_push!(nonsense_on_the_wire, words_about_the_attempts_of_others, a_worker_that_takes_and_leaves);
 
@@ -209,8 +209,9 @@ fn nonsense_on_the_wire(mode: Mode) {
 fn words_about_the_attempts_of_others(mode: Mode) {
     let mut cluster = cluster(Layout::new(mode).slots(2), &["hello", "sleep"]);
     let client = cluster.client();
-    let task = submit_sleep(&client, 6000);
-    let running = wait_until_running(&client, &task, 1);
+    // All of the lies are to be told while it runs.
+    let Sleepers { tasks, views, milliseconds } = Sleepers::start(&client, 1, 16_000);
+    let (task, running) = (&tasks[0], &views[0]);
     let honest: WorkerId = running["worker_id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
     let id = AttemptId { task: task.parse().expect("an id"), attempt: 1 };
     let next = AttemptId { attempt: 2, ..id };
@@ -234,12 +235,12 @@ fn words_about_the_attempts_of_others(mode: Mode) {
             peer
         })
         .collect();
-    let now = view(&client, &task);
+    let now = view(&client, task);
     for same in ["status", "attempt", "worker_id", "started_at"] {
         assert_eq!(now[same], running[same], "{same} of {now}");
     }
     drop(peers);
-    let after = completed(&client, &task, &json!(6000));
+    let after = completed(&client, task, &json!(milliseconds));
     assert_eq!((&after["attempt"], &after["worker_id"]), (&json!(1), &running["worker_id"]), "{after}");
     all_is_well(&mut cluster, &client, "lies");
     cluster.stop();
@@ -250,8 +251,7 @@ fn a_worker_that_takes_and_leaves(mode: Mode) {
     let mut cluster = cluster(Layout::new(mode), &["hello", "sleep"]);
     let client = cluster.client();
     // The honest worker is busy, so the other gets what comes.
-    let busy = submit_sleep(&client, 3000);
-    wait_until_running(&client, &busy, 1);
+    let busy = Sleepers::start(&client, 1, 6000);
     let peer = Peer::greeted(&cluster);
     peer.say(&[hello(worker_id(9), Vec::new(), mode), ToDispatcher::Ready { count: 4 }]);
     cluster.wait_for_workers(2);
@@ -273,7 +273,7 @@ fn a_worker_that_takes_and_leaves(mode: Mode) {
         let view = completed(&client, task, &json!(format!("Hello, {number}!")));
         assert!(view["attempt"].as_u64().is_some_and(|attempt| attempt <= 2), "{view}");
     }
-    completed(&client, &busy, &json!(3000));
+    completed(&client, &busy.tasks[0], &json!(busy.milliseconds));
     bulkhead_tests::eventually_within(Duration::from_secs(60), "it is forgotten", || {
         let joined = cluster.joined();
         if joined.len() == 1 { Ok(()) } else { Err(format!("{joined:?}")) }

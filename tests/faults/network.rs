@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bulkhead_tests::{
-    Cluster, Hosts, Layout, Mode, Network, RedisOptions, eventually_within, is_root, require_or_skip,
+    Cluster, Hosts, Layout, Mode, Network, RedisOptions, Sleepers, eventually_within, is_root, require_or_skip,
 };
 use reqwest::Method;
 use serde_json::json;
 
-use crate::setup::{cluster, completed, moment, pull_and_push, submit_sleep, view, wait_until_running};
+use crate::setup::{cluster, completed, moment, pull_and_push, submit_sleep, view};
 
 pull_and_push!(worker_cut_off, dispatcher_cut_off, nothing_of_an_input_is_seen);
 
@@ -69,10 +69,7 @@ fn dispatcher_cut_off(mode: Mode) {
     let Some(network) = network() else { return };
     let (cluster, hosts) = spread(&network, mode, false, &["sleep", "hello"]);
     let client = cluster.client();
-    let running: Vec<String> = (0..2).map(|_| submit_sleep(&client, 5000)).collect();
-    for task in &running {
-        wait_until_running(&client, task, 1);
-    }
+    let running = Sleepers::start(&client, 2, 5000);
     let hello = |who: &str| (client.submit(&json!({"function": "hello", "args": [who]})), format!("Hello, {who}!"));
     let mut short = vec![hello("before")];
     hosts.dispatcher.cut();
@@ -84,8 +81,8 @@ fn dispatcher_cut_off(mode: Mode) {
     for (task, result) in short {
         completed(&client, &task, &json!(result));
     }
-    for task in running {
-        let view = completed(&client, &task, &json!(5000));
+    for task in &running.tasks {
+        let view = completed(&client, task, &json!(running.milliseconds));
         println!("cut off {}: ended in attempt {}", mode.as_str(), view["attempt"]);
     }
     cluster.wait_for_workers(2);

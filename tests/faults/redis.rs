@@ -2,20 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use bulkhead_tests::{Client, Layout, Mode, Part, eventually};
+use bulkhead_tests::{Client, Layout, Mode, Part, Sleepers, eventually};
 use nix::sys::signal::Signal;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::setup::{cluster, completed, pull_and_push, submit_sleep, unchanged, wait_until_running};
+use crate::setup::{cluster, completed, pull_and_push, unchanged};
 
 pull_and_push!(killed_and_restarted, paused_for_20_s);
 
 /// How long Redis is away.
 const AWAY: Duration = Duration::from_secs(20);
+/// Tasks that are acknowledged before it goes.
+const ENOUGH: usize = 50;
 /// Longer than any request may take while Redis does not answer.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -28,11 +30,42 @@ struct Submitted {
     slowest: Duration,
 }
 
+/// What those who submit and whoever watches them tell each other.
+#[derive(Default)]
+struct Load {
+    stop: AtomicBool,
+    acknowledged: AtomicUsize,
+    refused: AtomicUsize,
+}
+
+impl Load {
+    /// Waits until so many more tasks were acknowledged.
+    #[track_caller]
+    fn wait_for_acknowledged(&self, more: usize) {
+        wait_for_more(&self.acknowledged, more, "acknowledged");
+    }
+
+    /// Waits until so many more tasks were refused.
+    #[track_caller]
+    fn wait_for_refused(&self, more: usize) {
+        wait_for_more(&self.refused, more, "refused");
+    }
+}
+
+#[track_caller]
+fn wait_for_more(count: &AtomicUsize, more: usize, what: &str) {
+    let before = count.load(Ordering::Relaxed);
+    eventually(&format!("{more} tasks are {what}"), || match count.load(Ordering::Relaxed) - before {
+        enough if enough >= more => Ok(()),
+        few => Err(format!("only {few} are")),
+    });
+}
+
 /// Submits one task after the other until told to stop.
-fn submit_until(client: &Client, submitter: usize, stop: &AtomicBool) -> Submitted {
+fn submit_until(client: &Client, submitter: usize, load: &Load) -> Submitted {
     let mut submitted = Submitted::default();
     for number in 0.. {
-        if stop.load(Ordering::Relaxed) {
+        if load.stop.load(Ordering::Relaxed) {
             break;
         }
         let who = format!("{submitter}-{number}");
@@ -44,11 +77,13 @@ fn submit_until(client: &Client, submitter: usize, stop: &AtomicBool) -> Submitt
             201 => {
                 let task = answer.json()["task_id"].as_str().expect("an id").to_owned();
                 submitted.acknowledged.insert(task, json!(format!("Hello, {who}!")));
+                load.acknowledged.fetch_add(1, Ordering::Relaxed);
             }
             503 => {
                 assert!(!answer.header("retry-after").is_empty(), "when to come back is not said: {}", answer.text());
                 assert_eq!(answer.json()["type"], "/errors/store-unavailable", "{}", answer.text());
                 submitted.refused += 1;
+                load.refused.fetch_add(1, Ordering::Relaxed);
                 // As fast as a client that does not mind what it is told.
                 std::thread::sleep(Duration::from_millis(20));
             }
@@ -60,18 +95,18 @@ fn submit_until(client: &Client, submitter: usize, stop: &AtomicBool) -> Submitt
 
 /// Does something to Redis while clients submit, and checks that all that was acknowledged ends well.
 #[track_caller]
-fn submit_during(clients: &[Client], fault: impl FnOnce()) -> Submitted {
-    let stop = Arc::new(AtomicBool::new(false));
+fn submit_during(clients: &[Client], fault: impl FnOnce(&Load)) -> Submitted {
+    let load = Arc::new(Load::default());
     let submitters: Vec<_> = clients
         .iter()
         .enumerate()
         .map(|(submitter, client)| {
-            let (client, stop) = (client.clone(), Arc::clone(&stop));
-            std::thread::spawn(move || submit_until(&client, submitter, &stop))
+            let (client, load) = (client.clone(), Arc::clone(&load));
+            std::thread::spawn(move || submit_until(&client, submitter, &load))
         })
         .collect();
-    fault();
-    stop.store(true, Ordering::Relaxed);
+    fault(&load);
+    load.stop.store(true, Ordering::Relaxed);
     let mut all = Submitted::default();
     for submitter in submitters {
         let mut one = submitter.join().expect("every answer is one that was expected");
@@ -100,10 +135,7 @@ fn until_acknowledged(client: &Client) -> Duration {
 fn killed_and_restarted(mode: Mode) {
     let mut cluster = cluster(Layout::new(mode).workers(2).slots(2), &["sleep", "hello"]);
     let client = cluster.client();
-    let running: Vec<String> = (0..3).map(|_| submit_sleep(&client, 5000)).collect();
-    for task in &running {
-        wait_until_running(&client, task, 1);
-    }
+    let running = Sleepers::start(&client, 3, 5000);
     let ended: Vec<Value> = (0..10)
         .map(|_| {
             let task = client.submit(&json!({"function": "hello", "args": ["Ada"]}));
@@ -112,10 +144,11 @@ fn killed_and_restarted(mode: Mode) {
         .collect();
     let clients = vec![client.clone(); 4];
     let mut back = Duration::ZERO;
-    let submitted = submit_during(&clients, || {
-        std::thread::sleep(Duration::from_millis(700));
+    let submitted = submit_during(&clients, |load| {
+        load.wait_for_acknowledged(ENOUGH);
         cluster.redis[0].kill();
         std::thread::sleep(Duration::from_millis(1500));
+        load.wait_for_refused(1);
         cluster.redis[0].restart();
         back = until_acknowledged(&client);
     });
@@ -126,9 +159,8 @@ fn killed_and_restarted(mode: Mode) {
         submitted.refused,
         submitted.slowest,
     );
-    assert!(submitted.acknowledged.len() > 20 && submitted.refused > 0, "that was no load");
-    for task in &running {
-        let view = completed(&client, task, &json!(5000));
+    for task in &running.tasks {
+        let view = completed(&client, task, &json!(running.milliseconds));
         assert_eq!(view["attempt"], 1, "what ran was not touched by this: {view}");
     }
     unchanged(&client, &ended);
@@ -138,14 +170,12 @@ fn killed_and_restarted(mode: Mode) {
 fn paused_for_20_s(mode: Mode) {
     let cluster = cluster(Layout::new(mode).workers(2).slots(2), &["sleep", "hello"]);
     let client = cluster.client();
-    let running: Vec<String> = [5000, 25_000].into_iter().map(|time| submit_sleep(&client, time)).collect();
-    for task in &running {
-        wait_until_running(&client, task, 1);
-    }
+    // One ends while Redis is away, and one after that.
+    let running = [Sleepers::start(&client, 1, 25_000), Sleepers::start(&client, 1, 5000)];
     let clients = vec![client.clone(); 4];
     let mut back = Duration::ZERO;
-    let submitted = submit_during(&clients, || {
-        std::thread::sleep(Duration::from_millis(700));
+    let submitted = submit_during(&clients, |load| {
+        load.wait_for_acknowledged(ENOUGH);
         cluster.redis[0].signal(Signal::SIGSTOP);
         std::thread::sleep(AWAY);
         cluster.redis[0].signal(Signal::SIGCONT);
@@ -160,8 +190,8 @@ fn paused_for_20_s(mode: Mode) {
     );
     assert!(submitted.refused > 0, "nobody was told to come back later");
     assert!(submitted.slowest < PATIENCE, "a client waited for {:?}", submitted.slowest);
-    for (task, time) in running.iter().zip([5000, 25_000]) {
-        let view = completed(&client, task, &json!(time));
+    for running in &running {
+        let view = completed(&client, &running.tasks[0], &json!(running.milliseconds));
         assert_eq!(view["attempt"], 1, "what ran was not touched by this: {view}");
     }
     cluster.stop();

@@ -1,14 +1,14 @@
 //! Redis Cluster of three nodes, one of which dies and is replaced.
 
 use bulkhead_tests::{
-    Client, Cluster, LONG, Layout, Mode, Part, Persistence, Redis, RedisCluster, RedisOptions, eventually_within,
-    is_master, join_as_replica, wait_until_replicated,
+    Client, Cluster, LONG, Layout, Mode, Part, Persistence, Redis, RedisCluster, RedisOptions, Sleepers,
+    eventually_within, is_master, join_as_replica, wait_until_replicated,
 };
 use reqwest::Method;
 use serde_json::json;
 
 use crate::built::{executables, packages};
-use crate::setup::{completed, pull_and_push, submit_sleep, wait_until_running};
+use crate::setup::{completed, pull_and_push};
 
 pull_and_push!(a_node_dies_and_is_replaced, a_node_is_lost_for_good_and_its_replica_takes_over);
 
@@ -32,8 +32,7 @@ fn a_node_dies_and_is_replaced(mode: Mode) {
     }
     let mut tasks = Vec::new();
     for node in 0..cluster.redis.len() {
-        let running = submit_sleep(&client, 3000);
-        wait_until_running(&client, &running, 1);
+        let running = Sleepers::start(&client, 1, 3000);
         let hello = |number: usize| insist_on_hello(&client, &format!("{node}-{number}"));
         tasks.extend((0..50).map(hello));
         cluster.redis[node].kill();
@@ -44,7 +43,7 @@ fn a_node_dies_and_is_replaced(mode: Mode) {
             submitting.join().expect("everything is taken in the end")
         });
         tasks.extend(replaced);
-        completed(&client, &running, &json!(3000));
+        completed(&client, &running.tasks[0], &json!(running.milliseconds));
     }
     for (task, result) in &tasks {
         completed(&client, task, &json!(result));
@@ -65,8 +64,7 @@ fn a_node_is_lost_for_good_and_its_replica_takes_over(mode: Mode) {
     }
     let mut tasks = Vec::new();
     for round in 0..3 {
-        let running = submit_sleep(&client, 8000);
-        wait_until_running(&client, &running, 1);
+        let running = Sleepers::start(&client, 1, 8000);
         tasks.extend((0..20).map(|number| insist_on_hello(&client, &format!("{round}-{number}"))));
         for (task, result) in &tasks {
             completed(&client, task, &json!(result));
@@ -83,7 +81,7 @@ fn a_node_is_lost_for_good_and_its_replica_takes_over(mode: Mode) {
         let new = Redis::start(RedisOptions { cluster: true, ..RedisOptions::durable() });
         join_as_replica(&new, &cluster.redis[0]);
         cluster.redis.push(new);
-        completed(&client, &running, &json!(8000));
+        completed(&client, &running.tasks[0], &json!(running.milliseconds));
     }
     for (task, result) in &tasks {
         completed(&client, task, &json!(result));

@@ -43,12 +43,12 @@ pub(crate) fn view(client: &Client, task: &str) -> Value {
     client.get(&format!("/v1/tasks/{task}")).expect(200).json()
 }
 
-/// Waits until that attempt of a task runs.
+/// Waits until that attempt of a task has begun.
 #[track_caller]
-pub(crate) fn wait_until_running(client: &Client, task: &str, attempt: u32) -> Value {
-    eventually(&format!("attempt {attempt} of {task} runs"), || {
+pub(crate) fn wait_until_begun(client: &Client, task: &str, attempt: u32) -> Value {
+    eventually(&format!("attempt {attempt} of {task} begins"), || {
         let view = view(client, task);
-        if view["status"] == "RUNNING" && view["attempt"] == attempt { Ok(view) } else { Err(view.to_string()) }
+        if view["status"] != "QUEUED" && view["attempt"] == attempt { Ok(view) } else { Err(view.to_string()) }
     })
 }
 

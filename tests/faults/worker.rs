@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use bulkhead_tests::{
-    Cluster, Layout, Mode, Part, eventually, eventually_within, is_root, require_or_skip, run_within,
+    Cluster, Layout, Mode, Part, Sleepers, eventually, eventually_within, is_root, require_or_skip, run_within,
 };
 use nix::sys::signal::Signal;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::setup::{cluster, completed, moment, pull_and_push, submit_sleep, view, wait_until_running};
+use crate::setup::{cluster, completed, moment, pull_and_push, submit_sleep, view, wait_until_begun};
 
 pull_and_push!(
     killed_in_mid_task,
@@ -29,19 +29,20 @@ fn killed_in_mid_task(mode: Mode) {
     let mut cluster = cluster(Layout::new(mode).workers(2), &["sleep"]);
     let client = cluster.client();
     for round in 0..ROUNDS {
-        let task = submit_sleep(&client, 3000);
-        let runner = cluster.runner_of(&task);
+        let Sleepers { tasks, milliseconds, .. } = Sleepers::start(&client, 1, 4000);
+        let task = &tasks[0];
+        let runner = cluster.runner_of(task);
         let processes = cluster.workers[runner].processes();
         let killed = Instant::now();
         cluster.workers[runner].kill();
-        wait_until_running(&client, &task, 2);
+        wait_until_begun(&client, task, 2);
         let elsewhere = killed.elapsed();
         println!("R2 {} round {round}: begun elsewhere {elsewhere:?} after kill -9", mode.as_str());
         assert!(elsewhere < SILENCE, "only the silence was noticed, after {elsewhere:?}");
         for process in processes {
             eventually("processes of a worker end with it", || process.is_gone());
         }
-        let view = completed(&client, &task, &json!(3000));
+        let view = completed(&client, task, &json!(milliseconds));
         assert_eq!((&view["attempt"], &view["spent"]["losses"]), (&json!(2), &json!(1)), "{view}");
         cluster.workers[runner].restart();
         cluster.wait_for_workers(2);
@@ -51,14 +52,10 @@ fn killed_in_mid_task(mode: Mode) {
 
 /// What waited at a worker, or was on its way to it, goes elsewhere too. Its losses count only for what ran.
 fn killed_with_many_tasks(mode: Mode) {
-    /// Longer than it takes to submit the others behind them.
-    const LONG_MS: u64 = 6000;
     let mut cluster = cluster(Layout::new(mode).workers(2).slots(2), &["sleep", "hello"]);
     let client = cluster.client();
-    let long: Vec<String> = (0..4).map(|_| submit_sleep(&client, LONG_MS)).collect();
-    for task in &long {
-        wait_until_running(&client, task, 1);
-    }
+    // Half of it is longer than it takes to submit the others behind them.
+    let long = Sleepers::start(&client, 4, 10_000);
     let lines = (0..200).map(|number| format!("{}\n", json!({"function": "hello", "args": [number.to_string()]})));
     let batch = Part::typed("application/x-ndjson", lines.collect::<String>());
     let answers = client.call(Method::POST, "/v1/tasks:batch", batch).expect(200).text();
@@ -72,7 +69,7 @@ fn killed_with_many_tasks(mode: Mode) {
         .collect();
     assert_eq!(short.len(), 200);
     cluster.workers[0].kill();
-    let views: Vec<_> = long.iter().map(|task| completed(&client, task, &json!(LONG_MS))).collect();
+    let views: Vec<_> = long.tasks.iter().map(|task| completed(&client, task, &json!(long.milliseconds))).collect();
     let mut attempts: Vec<_> = views.iter().map(|view| view["attempt"].as_u64()).collect();
     attempts.sort();
     assert_eq!(attempts, [1, 1, 2, 2].map(Some), "each worker had two: {views:?}");
@@ -93,7 +90,7 @@ fn paused_for_longer_than_the_dead_time(mode: Mode) {
     let client = cluster.client();
     let task = submit_sleep(&client, SLEEP_MS);
     let first = cluster.runner_of(&task);
-    let before = wait_until_running(&client, &task, 1);
+    let before = wait_until_begun(&client, &task, 1);
     cluster.workers[first].signal(Signal::SIGSTOP);
     cluster.wait_for_workers(1);
     let second = eventually_within(Duration::from_secs(60), "the task begins elsewhere", || {
@@ -114,11 +111,8 @@ fn paused_for_longer_than_the_dead_time(mode: Mode) {
     let ran = moment(&after, "ended_at") - moment(&after, "started_at");
     assert!(ran >= Duration::from_millis(SLEEP_MS), "the late result ended the second attempt after {ran:?}");
     // The worker is as good as new: with the other busy, it has to be the one.
-    let others: Vec<String> = (0..2).map(|_| submit_sleep(&client, 1500)).collect();
-    let mut runners: Vec<_> =
-        others.iter().map(|task| completed(&client, task, &json!(1500))["worker_id"].to_string()).collect();
-    runners.dedup();
-    assert_eq!(runners.len(), 2, "one of two workers did all");
+    let others = Sleepers::start(&client, 2, 1500);
+    assert_ne!(others.views[0]["worker_id"], others.views[1]["worker_id"]);
     cluster.stop();
 }
 

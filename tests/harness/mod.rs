@@ -23,6 +23,7 @@ mod redis_store;
 mod server;
 mod setting;
 pub mod simulator;
+mod sleepers;
 
 pub use client::{Answer, Client, Part, block_on};
 pub use cluster::{Cluster, Hosts, Layout};
@@ -41,3 +42,4 @@ pub use redis_cluster::{RedisCluster, is_master, join_as_replica, wait_until_rep
 pub use redis_store::RedisStore;
 pub use server::{Options, Server};
 pub use setting::{Backend, Mode, Setting};
+pub use sleepers::Sleepers;

@@ -1,6 +1,6 @@
 //! SIGTERM and Ctrl-C: what runs finishes or is requeued, nothing acknowledged is lost, exit code 0.
 
-use bulkhead_tests::{Client, Options, eventually};
+use bulkhead_tests::{Client, Options, Sleepers};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -14,26 +14,19 @@ pub(crate) fn task(client: &Client, id: &str) -> Value {
     client.get(&format!("/v1/tasks/{id}")).expect(200).json()
 }
 
-pub(crate) fn wait_until_running(client: &Client, id: &str) {
-    eventually("the task runs", || {
-        let task = task(client, id);
-        if task["status"] == "RUNNING" { Ok(()) } else { Err(task.to_string()) }
-    });
-}
-
 #[test]
 fn what_runs_finishes_within_the_grace_and_the_queue_waits_for_the_next_server() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let mut server = server_with(Options::config("slots = 1\ngrace = \"60s\"\n"), &["sleep"]);
         let client = server.client();
-        let running = submit_sleep(&client, 1500);
-        wait_until_running(&client, &running);
+        let Sleepers { tasks, milliseconds, .. } = Sleepers::start(&client, 1, 3000);
+        let running = &tasks[0];
         let queued = submit_sleep(&client, 1);
         server.end_by(signal);
         let server = server.restart();
         let client = server.client();
-        assert_eq!(task(&client, &running)["attempt"], 1, "it finished in its first attempt");
-        assert_eq!(client.result(&running)["result"], 1500);
+        assert_eq!(task(&client, running)["attempt"], 1, "it finished in its first attempt");
+        assert_eq!(client.result(running)["result"], milliseconds);
         assert_eq!(client.result(&queued)["result"], 1);
         assert_eq!(task(&client, &queued)["attempt"], 1, "it had not begun before");
         server.stop();
@@ -45,13 +38,13 @@ fn what_does_not_finish_within_the_grace_is_requeued() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let mut server = server_with(Options::config("slots = 1\ngrace = \"200ms\"\n"), &["sleep"]);
         let client = server.client();
-        let running = submit_sleep(&client, 5000);
-        wait_until_running(&client, &running);
+        let Sleepers { tasks, milliseconds, .. } = Sleepers::start(&client, 1, 5000);
+        let running = &tasks[0];
         server.end_by(signal);
         let server = server.restart();
         let client = server.client();
-        assert_eq!(client.result(&running)["result"], 5000);
-        assert_eq!(task(&client, &running)["status"], "COMPLETED");
+        assert_eq!(client.result(running)["result"], milliseconds);
+        assert_eq!(task(&client, running)["status"], "COMPLETED");
         server.stop();
     }
 }

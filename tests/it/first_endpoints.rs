@@ -85,14 +85,14 @@ fn the_result_is_null_until_the_end_and_waiting_gets_it() {
     let client = server.client();
     let function = client.get("/v1/functions/sleep").json()["function_id"].clone();
     // The second cannot begin before the first has ended.
-    let first = execute(&client, "", &json!({"function_id": function, "args": [1500]}));
+    let first = execute(&client, "", &json!({"function_id": function, "args": [6000]}));
     let second = execute(&client, "", &json!({"function_id": function, "args": {"milliseconds": 0}}));
     let early = client.get(&format!("/result/{second}")).expect(200).json();
     assert_eq!(early, json!({"task_id": second, "status": "QUEUED", "result": null, "outcome": null}));
     let short = client.get(&format!("/result/{second}?wait=1ms")).expect(200).json();
     assert_eq!(short["result"], Value::Null);
     assert_eq!(result(&client, "", &second)["result"], 0);
-    assert_eq!(result(&client, "", &first)["result"], 1500);
+    assert_eq!(result(&client, "", &first)["result"], 6000);
 }
 
 #[test]

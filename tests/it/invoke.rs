@@ -66,10 +66,10 @@ fn who_prefers_not_to_wait_gets_a_task() {
     assert_eq!(client.result(task)["result"], "Hello, Ada!");
 
     // Longer than the wait: the very call goes on as a task.
-    let answer = invoke(&client, "sleep", Part::json(&json!([2500])).header("prefer", "wait=1")).expect(202);
+    let answer = invoke(&client, "sleep", Part::json(&json!([5000])).header("prefer", "wait=1")).expect(202);
     assert_eq!((answer.header("preference-applied"), &answer.json()["status"]), ("wait=1", &json!("RUNNING")));
     let task = answer.header("bulkhead-task-id").to_owned();
-    assert_eq!(client.result(&task)["result"], 2500);
+    assert_eq!(client.result(&task)["result"], 5000);
     let described = client.get(answer.header("location")).expect(200).json();
     assert_eq!((&described["attempt"], &described["function"]), (&json!(1), &json!("sleep")));
 
@@ -109,13 +109,13 @@ fn more_synchronous_calls_than_the_bound_are_refused_and_the_others_go_on() {
     let server = server_with(options, &["sleep"]);
     let client = server.client();
     let busy = client.clone();
-    let first = std::thread::spawn(move || busy.invoke("sleep", &json!([3000])).expect(200).json());
+    let first = std::thread::spawn(move || busy.invoke("sleep", &json!([6000])).expect(200).json());
     // The call is no task, so its process is what there is to see of it.
     eventually("the call runs", || if server.processes().len() == 4 { Ok(()) } else { Err("not yet".into()) });
     let refused = client.invoke("sleep", &json!([0]));
     assert_eq!(refused.header("retry-after"), "1");
     let refused = problem(refused, 429, "too-many-requests");
     assert_eq!((&refused["limit"], &refused["limit_value"]), (&json!("sync_calls"), &json!(1)));
-    assert_eq!(first.join().expect("the first call ends well"), 3000);
+    assert_eq!(first.join().expect("the first call ends well"), 6000);
     assert_eq!(client.invoke("sleep", &json!([0])).expect(200).json(), 0);
 }
