@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bulkhead_tests::{
-    Cluster, Layout, Mode, Part, Sleepers, eventually, eventually_within, is_root, require_or_skip, run_within,
+    Cluster, Layout, Mode, Part, Sleepers, SmallDisk, eventually, eventually_within, is_root, require_or_skip,
 };
 use nix::sys::signal::Signal;
 use reqwest::Method;
@@ -124,7 +124,9 @@ fn without_room_for_packages(mode: Mode) {
     let mut cluster = cluster(Layout::new(mode), &["sleep", "hello", "echo"]);
     let client = cluster.client();
     // The second worker gets its place first.
-    let small = SmallDisk::mount(&cluster, 1);
+    let folder = cluster.worker_data(1);
+    std::fs::create_dir(&folder).expect("a folder");
+    let small = SmallDisk::mount(&folder);
     cluster.add_worker();
     cluster.wait_for_workers(2);
     let tasks: Vec<(String, String)> = (0..40)
@@ -143,37 +145,6 @@ fn without_room_for_packages(mode: Mode) {
     completed(&client, &waiting, &json!("at last"));
     cluster.workers.remove(0);
     cluster.stop();
-}
-
-/// A file system of a few pages in place of a worker's folder, until dropped.
-struct SmallDisk(std::path::PathBuf);
-
-impl SmallDisk {
-    #[track_caller]
-    fn mount(cluster: &Cluster, worker: usize) -> Self {
-        let folder = cluster.worker_data(worker);
-        std::fs::create_dir(&folder).expect("a folder");
-        let mut mount = std::process::Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(&folder);
-        run_within(mount, b"", bulkhead_tests::SHORT).expect(0);
-        Self(folder)
-    }
-
-    #[track_caller]
-    fn grow(&self) {
-        let mut mount = std::process::Command::new("mount");
-        mount.args(["-o", "remount,size=256m"]).arg(&self.0);
-        run_within(mount, b"", bulkhead_tests::SHORT).expect(0);
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let mut unmount = std::process::Command::new("umount");
-        // Its worker may still have files open.
-        unmount.arg("--lazy").arg(&self.0);
-        run_within(unmount, b"", bulkhead_tests::SHORT);
-    }
 }
 
 /// A worker that never ran a function fetches its package once, however many tasks come at once; a

@@ -24,6 +24,7 @@ mod server;
 mod setting;
 pub mod simulator;
 mod sleepers;
+mod small_disk;
 
 pub use client::{Answer, Client, Part, block_on};
 pub use cluster::{Cluster, Hosts, Layout};
@@ -43,3 +44,4 @@ pub use redis_store::RedisStore;
 pub use server::{Options, Server};
 pub use setting::{Backend, Mode, Setting};
 pub use sleepers::Sleepers;
+pub use small_disk::SmallDisk;

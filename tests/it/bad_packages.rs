@@ -4,7 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bulkhead_protocol::package;
-use bulkhead_tests::{Client, Options, Server, checkout};
+use bulkhead_tests::{Client, Options, Server, SmallDisk, checkout, is_root, require_or_skip};
 use serde_json::{Value, json};
 
 use crate::surroundings::{executables, packages, problem, server_with, start};
@@ -123,6 +123,32 @@ fn plugins_that_fail_to_load_are_refused_and_the_server_goes_on() {
         });
         assert_eq!(stored(&server), before, "{name}");
     }
+    server.stop();
+}
+
+#[test]
+fn a_package_for_which_there_is_no_room_is_refused_until_there_is() {
+    if !require_or_skip(is_root(), "the tests do not run as root, so they cannot mount a tiny file system") {
+        return;
+    }
+    let server = server_with(Options::default(), &["hello"]);
+    let client = server.client();
+    let call = |function: &str, arguments: Value| client.invoke(function, &arguments).expect(200).json();
+    assert_eq!(call("hello", json!(["Ada"])), "Hello, Ada!");
+    let before = stored(&server);
+    let cache = server.folder().join("data/front/cache");
+    let small = SmallDisk::mount(&cache);
+    let answer = client.register(packages().get("fibonacci"));
+    assert_eq!(answer.header("retry-after"), "5");
+    let problem = problem(answer, 507, "no-room");
+    assert_eq!(problem["detail"], "the server's disk has no room for the package; nothing was registered");
+    assert_eq!(problem["retryable"], true);
+    assert_eq!(stored(&server), before);
+    assert_eq!(std::fs::read_dir(&cache).expect("it is there").count(), 0, "part of a library was left");
+    assert_eq!(call("hello", json!(["Ada"])), "Hello, Ada!");
+    small.grow();
+    client.register(packages().get("fibonacci")).expect(201);
+    assert_eq!(call("fibonacci", json!([20])), 6765);
     server.stop();
 }
 

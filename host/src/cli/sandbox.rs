@@ -87,7 +87,7 @@ impl Sandbox {
             InspectError::Refused { reason } => {
                 Failure::new(Exit::Usage, "the library does not load in the sandbox").detail(reason)
             }
-            InspectError::Platform { .. } => Failure::new(Exit::Platform, error.to_string()),
+            InspectError::NoRoom(_) | InspectError::Platform { .. } => Failure::new(Exit::Platform, error.to_string()),
         })?;
         crate::package::check_description(&description)?;
         Ok(description)

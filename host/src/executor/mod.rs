@@ -160,6 +160,9 @@ pub enum InspectError {
         /// Why, for the author.
         reason: String,
     },
+    /// There is no room for its library.
+    #[error("failed to inspect the package: {0}")]
+    NoRoom(NoRoom),
     /// The platform failed, not the package.
     #[error("failed to inspect the package: {reason}")]
     Platform {

@@ -2,6 +2,7 @@
 //! choice between them by isolation.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -379,6 +380,11 @@ fn inspect_error(error: library_cache::Error) -> InspectError {
     let reason = chain(&error);
     match error {
         library_cache::Error::Package(_) | library_cache::Error::Refused(_) => InspectError::Refused { reason },
+        library_cache::Error::Write { source, .. }
+            if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
+        {
+            InspectError::NoRoom(NoRoom { reason })
+        }
         _ => InspectError::Platform { reason },
     }
 }

@@ -10,7 +10,7 @@ use super::api;
 use crate::executor::InspectError;
 use crate::{package, store};
 
-/// Seconds a client is told to wait when the store is down or the server is shutting down.
+/// Seconds a client is told to wait when the store is down, the disk is full, or the server is shutting down.
 pub(super) const RETRY_AFTER_OUTAGE_S: u32 = 5;
 /// Seconds a client is told to wait at a limit on what runs or waits at once.
 pub(super) const RETRY_AFTER_BUSY_S: u32 = 1;
@@ -94,6 +94,8 @@ kinds! {
     QueueFull = 429 "queue-full" "Queue full" true;
     /// The store does not answer.
     StoreUnavailable = 503 "store-unavailable" "Store unavailable" true;
+    /// The disk is full.
+    NoRoom = 507 "no-room" "No room on the server's disk" true;
     /// The server takes no new work.
     ShuttingDown = 503 "shutting-down" "Shutting down" true;
     /// The platform failed.
@@ -182,7 +184,7 @@ impl Problem {
         let (status, slug, title, retryable) = kind.facts();
         let retry_after_s = match kind {
             Kind::TooManyRequests | Kind::QueueFull => Some(RETRY_AFTER_BUSY_S),
-            Kind::StoreUnavailable | Kind::ShuttingDown => Some(RETRY_AFTER_OUTAGE_S),
+            Kind::StoreUnavailable | Kind::NoRoom | Kind::ShuttingDown => Some(RETRY_AFTER_OUTAGE_S),
             _ => None,
         };
         let body = api::Problem {
@@ -342,6 +344,11 @@ impl From<InspectError> for Problem {
     fn from(error: InspectError) -> Self {
         match error {
             InspectError::Refused { reason } => Self::new(Kind::RefusedPackage, reason),
+            // The reason names paths of the server.
+            InspectError::NoRoom(_) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "there is no room for a package");
+                Self::new(Kind::NoRoom, "the server's disk has no room for the package; nothing was registered")
+            }
             InspectError::Platform { .. } => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a package could not be inspected");
                 Self::new(Kind::Internal, "the platform failed to inspect the package in a sandbox; its log says why")
