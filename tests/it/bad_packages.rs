@@ -1,6 +1,8 @@
 //! Packages that must not be registered: each is refused with its own reason, nothing is stored, and the
 //! server goes on.
 
+use std::path::PathBuf;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bulkhead_protocol::package;
@@ -14,6 +16,11 @@ fn stored(server: &Server) -> (Value, usize) {
     let files =
         server.footprint().kept.into_iter().filter(|path| path.starts_with(server.folder().join("data/packages")));
     (functions, files.count())
+}
+
+/// Where libraries are unpacked to be looked at.
+fn cache(server: &Server) -> PathBuf {
+    server.folder().join("data/front/cache")
 }
 
 #[track_caller]
@@ -136,7 +143,7 @@ fn a_package_for_which_there_is_no_room_is_refused_until_there_is() {
     let call = |function: &str, arguments: Value| client.invoke(function, &arguments).expect(200).json();
     assert_eq!(call("hello", json!(["Ada"])), "Hello, Ada!");
     let before = stored(&server);
-    let cache = server.folder().join("data/front/cache");
+    let cache = cache(&server);
     let small = SmallDisk::mount(&cache);
     let answer = client.register(packages().get("fibonacci"));
     assert_eq!(answer.header("retry-after"), "5");
@@ -179,6 +186,11 @@ fn a_manifest_that_says_other_things_than_its_library_is_refused() {
         &["description cannot be read"],
     );
     assert_eq!(stored(&server), (json!({"functions": [], "cursor": null}), 0));
+    let libraries = || std::fs::read_dir(cache(&server)).expect("it is there").count();
+    assert_eq!(libraries(), 0, "a refused library was kept");
+    client.register(packages.get("hello")).expect(201);
+    // Kept, with the names of those it needs, where it is called.
+    assert_eq!(libraries(), if crate::SETTING.runs_where_it_answers() { 2 } else { 0 });
     server.stop();
 }
 

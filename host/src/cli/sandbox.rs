@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bulkhead_protocol::function::PackageDescription;
-use bulkhead_protocol::id::PackageId;
-use bulkhead_protocol::package::sha256;
 use bytes::Bytes;
 use tempfile::TempDir;
 
@@ -80,10 +78,8 @@ impl Sandbox {
 
     /// Asks a library for its functions, in a process of its own.
     pub(super) async fn inspect(&self, library: &[u8]) -> anyhow::Result<PackageDescription> {
-        // The id only names the library in the executor's folder; what the package will be is not
-        // known before its description is.
-        let inspected = self.executor.inspect(PackageId(sha256(library)), Bytes::copy_from_slice(library)).await;
-        let description = inspected.map_err(|error| match error {
+        let inspected = self.executor.inspect(Bytes::copy_from_slice(library)).await;
+        let description = inspected.map(|inspected| inspected.description).map_err(|error| match error {
             InspectError::Refused { reason } => {
                 Failure::new(Exit::Usage, "the library does not load in the sandbox").detail(reason)
             }

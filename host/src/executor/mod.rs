@@ -37,8 +37,8 @@ pub use floor::Floor;
 #[doc(hidden)]
 pub use hostile_slot::read_hostile_slot;
 pub use open_files::TooFewOpenFiles;
-pub use pool::Executor;
 pub(crate) use pool::find_runner;
+pub use pool::{Executor, Inspected};
 pub use probe::{
     CgroupReport, Check, Layer, LayerName, Machine, Report as SandboxReport, State, UserNamespaces, probe,
 };

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::cgroup::Cgroups;
 use super::floor;
 use super::host_ids::HostIdPool;
-use super::library_cache::{self, Library, LibraryCache};
+use super::library_cache::{self, Candidate, Library, LibraryCache};
 use super::open_files;
 use super::runner::{Runner, next_name};
 use super::slot_memory::SlotMemory;
@@ -40,6 +40,13 @@ const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Executor {
     shared: Arc<Shared>,
+}
+
+/// A library that was asked for its functions; its file goes with this value.
+pub struct Inspected {
+    /// What it says of itself.
+    pub description: PackageDescription,
+    candidate: Candidate,
 }
 
 struct Shared {
@@ -92,15 +99,23 @@ impl Executor {
         Ok(Self { shared })
     }
 
-    /// Asks a package for its functions, in a sandbox of its own that is gone afterwards.
+    /// Asks a library for its functions, in a sandbox of its own that is gone afterwards.
     ///
     /// # Errors
     /// See [`InspectError`].
-    pub async fn inspect(&self, package: PackageId, library: Bytes) -> Result<PackageDescription, InspectError> {
+    pub async fn inspect(&self, library: Bytes) -> Result<Inspected, InspectError> {
         let candidate = self.shared.libraries.propose(library).await.map_err(inspect_error)?;
-        let described = self.describe(candidate.library()).await?;
-        self.shared.libraries.accept(package, candidate).await.map_err(inspect_error)?;
-        Ok(described)
+        let description = self.describe(candidate.library()).await?;
+        Ok(Inspected { description, candidate })
+    }
+
+    /// Keeps a library that was inspected as that of a package, for its first call. Without this it is unpacked then.
+    ///
+    /// # Errors
+    /// [`NoRoom`] when it cannot be written.
+    pub async fn keep(&self, package: PackageId, inspected: Inspected) -> Result<(), NoRoom> {
+        let kept = self.shared.libraries.accept(package, inspected.candidate).await;
+        kept.map_err(|error| NoRoom { reason: chain(&error) })
     }
 
     async fn describe(&self, library: &Library) -> Result<PackageDescription, InspectError> {

@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::too_large;
 use super::problem::{Kind, Problem};
-use super::state::{Gateway, unix_ms};
+use super::state::{Gateway, SyncRuns, unix_ms};
 use crate::config::{FunctionCaps, milliseconds};
 use crate::package;
 use crate::store::{NewFunction, Registered};
@@ -67,9 +67,10 @@ async fn register_now(
     let _permit = gateway.registrations.acquire().await.map_err(closed)?;
     let (id, package_file::Package { manifest, library }) = take_apart(package.clone()).await?;
     // The library, the largest part, is dropped once it is on the disk.
-    let description = gateway.inspector.inspect(id, library.into()).await?;
-    check_agreement(&manifest, &description)?;
-    let new = select(&description, id, selection)?
+    let inspected = gateway.inspector.inspect(library.into()).await?;
+    let description = &inspected.description;
+    check_agreement(&manifest, description)?;
+    let new = select(description, id, selection)?
         .into_iter()
         .map(|(name, index)| new_function(gateway, name, id, index, &description.functions[index]))
         .collect::<Result<Vec<_>, _>>()?;
@@ -79,6 +80,12 @@ async fn register_now(
         for Registered { function, .. } in &registered {
             gateway.store.set_alias(&function.name, alias, function.version).await?;
         }
+    }
+    if let SyncRuns::Here(executor) = &gateway.sync_runs
+        && let Err(error) = executor.keep(id, inspected).await
+    {
+        // The first call unpacks it then, and says so if it cannot.
+        tracing::warn!(package_id = %id, error = &error as &dyn std::error::Error, "the library was not kept");
     }
     for Registered { function, created } in &registered {
         tracing::info!(function_id = %function.id, name = function.name, version = function.version, created, "registered");
