@@ -1,8 +1,8 @@
 //! Hostile and healthy calls in great numbers against real servers, and what came of them.
 //!
 //! `soak [CALLS] [--seed N] [--servers N] [--user] [--no-cgroups] [--samples N] [--json]`: mixed calls, what is left
-//! at the end, and latencies. `soak --runs N [--ground NAME]… [--minutes N] [--json]`: the whole table that often on
-//! these grounds, or on every one.
+//! at the end, and latencies. `soak --runs N [--act NAME]… [--ground NAME]… [--minutes N] [--json]`: these acts of the
+//! table, or all, that often on these grounds, or on every one.
 //!
 //! The executables are those of the tests, which are built into the same folder.
 
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bulkhead_tests::hostile::{Ground, Latency, Measured, Ran, Runs, Soak, Soaked, Spread, Tally};
+use bulkhead_tests::hostile::{Ground, Latency, Measured, Ran, Runs, Soak, Soaked, Spread, Tally, table};
 use bulkhead_tests::{Executables, Options, Packages};
 use serde_json::json;
 
@@ -28,6 +28,8 @@ struct Wish {
     samples: usize,
     /// Runs of the table, in place of all that.
     runs: Option<u32>,
+    /// What the names of the acts contain that are run; all when there are none.
+    acts: Vec<String>,
     /// Where the table is run; everywhere when there are none.
     grounds: Vec<Ground>,
     /// No run begins after so many minutes.
@@ -42,7 +44,7 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("{error}");
             eprintln!("usage: soak [CALLS] [--seed N] [--servers N] [--user] [--no-cgroups] [--samples N] [--json]");
-            eprintln!("       soak --runs N [--ground NAME]… [--minutes N] [--json]");
+            eprintln!("       soak --runs N [--act NAME]… [--ground NAME]… [--minutes N] [--json]");
             eprintln!("grounds: {}", Ground::ALL.map(Ground::name).join("; "));
             return ExitCode::from(2);
         }
@@ -65,6 +67,7 @@ fn wish(mut words: impl Iterator<Item = String>) -> Result<Wish, String> {
         ground: Ground { root: true, groups: true },
         samples: 200,
         runs: None,
+        acts: Vec::new(),
         grounds: Vec::new(),
         minutes: 24 * 60,
         json: false,
@@ -88,6 +91,13 @@ fn wish(mut words: impl Iterator<Item = String>) -> Result<Wish, String> {
                 let ground = Ground::ALL.into_iter().find(|ground| ground.name() == name);
                 wish.grounds.push(ground.ok_or_else(|| format!("there is no ground {name:?}"))?);
             }
+            "--act" => {
+                let name = value()?;
+                if !table().iter().any(|row| row.name.contains(&name)) {
+                    return Err(format!("there is no act {name:?}"));
+                }
+                wish.acts.push(name);
+            }
             "--runs" => wish.runs = Some(u32::try_from(number()?).unwrap_or(u32::MAX)),
             calls => wish.calls = calls.parse().map_err(|error| format!("{calls}: {error}"))?,
         }
@@ -110,7 +120,7 @@ fn run_table(wish: &Wish, runs: u32, executables: &Executables, packages: &Packa
                 eprintln!("{}: run {}", ground.name(), run + 1);
                 Instant::now() < end
             };
-            Runs { ground, runs }.run(executables, packages, &goes_on)
+            Runs { ground, runs, acts: &wish.acts }.run(executables, packages, &goes_on)
         };
         let all = if wish.grounds.is_empty() { &Ground::ALL[..] } else { &wish.grounds };
         let grounds: Vec<_> = all.iter().map(|ground| scope.spawn(move || one(*ground))).collect();

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::table::{Act, Kind, table};
+use super::table::{Act, Kind, Row, table};
 use super::tally::Tally;
 use super::{Ground, Ledger};
 use crate::member::Executables;
@@ -12,17 +12,19 @@ use crate::packages::Packages;
 use crate::server::{Options, Server};
 use crate::setting::Setting;
 
-/// Runs of the table, of which one in so many also loads the packages that cannot be loaded: one of them takes ten
-/// seconds to find out.
+/// Runs of the whole table, of which one in so many also loads the packages that cannot be loaded: one of them takes
+/// ten seconds to find out.
 const LOADS_EVERY: u32 = 10;
 
-/// The whole table on one ground.
+/// The table on one ground.
 #[derive(Clone, Copy, Debug)]
-pub struct Runs {
+pub struct Runs<'a> {
     /// Where.
     pub ground: Ground,
     /// How often.
     pub runs: u32,
+    /// The acts whose names contain one of these, each time; the whole table when there are none.
+    pub acts: &'a [String],
 }
 
 /// What came of it.
@@ -38,7 +40,7 @@ pub struct Ran {
     pub effects: Vec<String>,
 }
 
-impl Runs {
+impl Runs<'_> {
     /// Runs it; nothing where the machine does not have the ground. `goes_on` is asked before each run.
     pub fn run(&self, executables: &Executables, packages: &Packages, goes_on: &dyn Fn(u32) -> bool) -> Option<Ran> {
         let options = self.ground.options(Options::slots(1), executables)?;
@@ -48,7 +50,12 @@ impl Runs {
             for name in ["hello", "faulty"] {
                 server.client().register(packages.get(name)).expect(201);
             }
-            one(&server, packages, ran.runs.is_multiple_of(LOADS_EVERY), &mut ran);
+            let loads = ran.runs.is_multiple_of(LOADS_EVERY);
+            let is_meant = |row: &Row| match self.acts {
+                [] => loads || row.kind != Kind::LoadFailed,
+                names => names.iter().any(|name| row.name.contains(name)),
+            };
+            one(&server, packages, is_meant, &mut ran);
             server.stop();
             ran.runs += 1;
         }
@@ -56,11 +63,11 @@ impl Runs {
     }
 }
 
-fn one(server: &Server, packages: &Packages, loads: bool, ran: &mut Ran) {
+fn one(server: &Server, packages: &Packages, is_meant: impl Fn(&Row) -> bool, ran: &mut Ran) {
     let client = server.client();
     let mut ledger = Ledger::open(server, &client);
     let counts_memory = ledger.counts_memory();
-    for row in table().iter().filter(|row| loads || row.kind != Kind::LoadFailed) {
+    for row in table().iter().filter(|row| is_meant(row)) {
         let begun = Instant::now();
         let answers = row.act(&client, packages);
         let taken = begun.elapsed();

@@ -37,10 +37,10 @@ async fn a_silent_dispatcher_is_left_and_connected_to_again() {
 async fn heartbeats_of_the_dispatcher_keep_the_connection() {
     let mut script = Script::bind();
     let starting = starting(config(script.endpoint(), WorkerMode::Push, 1), instant());
-    script.welcome_with(50, 2_000).await;
+    script.welcome_with(50, 4_000).await;
     let _worker = soon(starting).await.unwrap().unwrap();
     // Longer than the dead time altogether.
-    for _ in 0..30 {
+    for _ in 0..60 {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         script.say(vec![ToWorker::Heartbeat]);
     }

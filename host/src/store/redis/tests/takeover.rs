@@ -14,7 +14,7 @@ use crate::store::contract::{WORKER, success, task};
 use crate::store::{Claimed, Control, Error, NewFunction, Recovered, RedisSettings, Store, TOMBSTONE_MS, Transition};
 
 /// A lease that tests can wait for, and that a loaded machine lets its owner renew.
-const SHORT: Duration = Duration::from_secs(2);
+const SHORT: Duration = Duration::from_secs(4);
 
 fn short_lease() -> RedisSettings {
     RedisSettings { lease: SHORT, ..settings() }
