@@ -1,9 +1,14 @@
 //! A server that cannot start says why, in words, and exits with 1.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use bulkhead_tests::{CommandLine, Ended, Options, SHORT, is_root, require_or_skip, run_within};
+use bulkhead_tests::{
+    CommandLine, Ended, Launch, Member, Options, SHORT, cgroups_of, eventually, is_root, require_or_skip, run_within,
+    unused_port,
+};
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::surroundings::{executables, start};
@@ -92,6 +97,26 @@ fn a_port_in_use() {
     contains_all(&refused, &[&format!("127.0.0.1:{port}"), "the port is in use", "--port 0"]);
     assert!(!setting.folder.path().join("bulkhead-data").exists(), "a folder was made before the port was had");
     server.client().get("/healthz").expect(200);
+}
+
+#[test]
+fn a_worker_whose_dispatcher_does_not_come_leaves_nothing_behind_when_it_is_ended() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let folder = TempDir::new().expect("a temporary folder");
+        fs::create_dir(folder.path().join("tmp")).expect("a folder");
+        let endpoint = format!("tcp://127.0.0.1:{}", unused_port());
+        let arguments = ["worker", "pull", "1", &endpoint, "--data", "data"];
+        let mut worker = Member::start("a worker", Launch::new(executables(), folder.path(), arguments));
+        worker.wait_for(&format!("waiting for the dispatcher at {endpoint}"));
+        let (pid, processes) = (worker.pid(), worker.processes());
+        worker.signal(signal);
+        let status = worker.wait();
+        assert_eq!(status.code(), Some(0), "{status}:\n{}", worker.log());
+        for process in processes {
+            eventually("processes of a worker end with it", || process.is_gone());
+        }
+        assert_eq!(cgroups_of(pid), BTreeSet::new(), "control groups are left");
+    }
 }
 
 #[test]

@@ -107,10 +107,10 @@ impl Args {
 /// dispatcher that does not come or does not take the worker.
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let process = Process::begin(&args.common, args.flags())?;
-    let settings = args.settings(&process.config)?;
-    let mut worker = tokio::select! {
-        started = worker::start(settings) => started?,
-        () = process.requested.cancelled() => return Ok(()),
+    let settings = worker::Config { leave: process.requested.clone(), ..args.settings(&process.config)? };
+    let mut worker = match worker::start(settings).await {
+        Err(worker::Error::Left) => return Ok(()),
+        started => started?,
     };
     let ended = tokio::select! {
         () = process.requested.cancelled() => Ok(()),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bulkhead_protocol::runner_message::MAX_SLOTS;
 use bulkhead_protocol::worker_message::{MAX_WORKER_NAME_BYTES, WorkerMode};
+use tokio_util::sync::CancellationToken;
 
 use super::folders;
 use crate::executor::{self, Floor};
@@ -42,6 +43,9 @@ pub struct Config {
     /// How long to wait for the dispatcher at the start. Once it was there, it is waited for without
     /// an end.
     pub connect_wait: Duration,
+    /// Cancelled when it is to leave before it has joined. A worker that has joined leaves by
+    /// [`super::Worker::drain`].
+    pub leave: CancellationToken,
 }
 
 impl Config {
@@ -59,6 +63,7 @@ impl Config {
             allow_weaker_sandbox: false,
             floor: Floor::default(),
             connect_wait: DEFAULT_CONNECT_WAIT,
+            leave: CancellationToken::new(),
         }
     }
 
@@ -134,6 +139,9 @@ pub enum Error {
         #[source]
         source: ConnectError,
     },
+    /// It was asked to leave before it had joined; nothing of it is left.
+    #[error("the worker was asked to leave before it had joined")]
+    Left,
     /// The session ended by a panic, which the log tells of.
     #[error("the worker's session failed; the log says why")]
     Failed,

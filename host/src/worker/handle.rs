@@ -112,9 +112,17 @@ pub(super) async fn join(
         in_hand: Vec::new(),
     };
     let inlets = Inlets { commands: of_session, wanted, joined };
+    let leave = config.leave.clone();
     let session = tokio::spawn(Session::new(config, hello, runs, inlets).work());
     let mut worker = Worker { id, commands, session, is_over: false, own };
-    match has_joined.await {
+    let has_joined = tokio::select! {
+        has_joined = has_joined => has_joined,
+        () = leave.cancelled() => {
+            worker.drain(Duration::ZERO).await;
+            return Err(Error::Left);
+        }
+    };
+    match has_joined {
         Ok(Ok(())) => Ok(worker),
         Ok(Err(error)) => {
             worker.end().await;

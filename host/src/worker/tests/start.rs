@@ -104,6 +104,17 @@ async fn slots_have_bounds() {
 }
 
 #[tokio::test]
+async fn one_that_is_asked_to_leave_before_it_has_joined_does() {
+    let mut script = Script::bind();
+    let config = config(script.endpoint(), WorkerMode::Push, 1);
+    let (leave, starting) = (config.leave.clone(), starting(config, instant()));
+    script.hello().await;
+    leave.cancel();
+    assert!(matches!(soon(starting).await.unwrap(), Err(Error::Left)));
+    script.hung_up().await;
+}
+
+#[tokio::test]
 async fn whoever_stops_waiting_for_it_leaves_nothing_behind() {
     let mut script = Script::bind();
     let starting = starting(config(script.endpoint(), WorkerMode::Push, 1), instant());
