@@ -11,6 +11,7 @@ pub mod config;
 pub mod dispatcher;
 pub mod executor;
 mod first_free;
+mod full_disk;
 pub mod gateway;
 pub mod link;
 pub mod package;

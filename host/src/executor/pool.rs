@@ -2,7 +2,6 @@
 //! choice between them by isolation.
 
 use std::collections::HashMap;
-use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -24,6 +23,7 @@ use super::runner::{Runner, next_name};
 use super::slot_memory::SlotMemory;
 use super::start::{Launcher, Purpose};
 use super::{Call, Config, Error, FetchPackage, InspectError, NoRoom, Progress};
+use crate::full_disk::is_full;
 
 /// The runner's file name, beside the executable that starts it.
 const RUNNER: &str = "bulkhead-runner";
@@ -395,11 +395,7 @@ fn inspect_error(error: library_cache::Error) -> InspectError {
     let reason = chain(&error);
     match error {
         library_cache::Error::Package(_) | library_cache::Error::Refused(_) => InspectError::Refused { reason },
-        library_cache::Error::Write { source, .. }
-            if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
-        {
-            InspectError::NoRoom(NoRoom { reason })
-        }
+        library_cache::Error::Write { source, .. } if is_full(&source) => InspectError::NoRoom(NoRoom { reason }),
         _ => InspectError::Platform { reason },
     }
 }

@@ -13,6 +13,8 @@ use bulkhead_protocol::limits::MAX_PACKAGE_BYTES;
 use bulkhead_protocol::package::id_of;
 use bytes::Bytes;
 
+use crate::full_disk::is_full;
+
 /// How the names of packages end.
 const EXTENSION: &str = "bhpkg";
 
@@ -149,10 +151,6 @@ fn read_bounded(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
     file.take(MAX_PACKAGE_BYTES).read_to_end(&mut bytes)?;
     Ok(Some(bytes))
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 /// Whether it is gone.
